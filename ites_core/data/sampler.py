@@ -1,0 +1,356 @@
+"""The embedded pose sampler: human motion from a file of 300 kB, so that the book runs with no data (chapter 2).
+
+A generative model with four parts, fitted by :mod:`ites_core.data.fit` to recordings of CMU's training subjects:
+
+1. *Features* (:mod:`ites_core.data.kinematics`): joint rotations, the direction of up, motion of the root.
+2. *Snippets*: eight key poses at 12 Hz, a little over half a second, written in d principal components.
+3. *A Gaussian mixture* over snippets, full covariances. One snippet is a draw from it. A long motion is a chain:
+   the next snippet is drawn given that its first two keys are the last two of the one before. Because
+   both ends of a snippet have nearly the same distribution, the chain keeps to it.
+4. *Bodies*: bone lengths jointly log-normal, left and right equal.
+
+Key poses are joined by a cubic spline to the wanted frame rate; every second sequence is mirrored.
+All randomness comes from the caller's generator.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ites_core.camera import rotate
+from ites_core.data.archive import MocapArchive
+from ites_core.data.kinematics import decode, layout, turn_about_up
+from ites_core.errors import ItesError
+from ites_core.skeleton import H36M17, Skeleton, skeleton_named
+
+KEY_RATE = 12.0  # key poses a second
+KEYS = 8  # key poses in a snippet
+OVERLAP = 2  # keys that neighbouring snippets share: a pose and its velocity
+HOP = KEYS - OVERLAP  # so a new snippet starts every half second
+EMBEDDED = Path(__file__).with_name("sampler.safetensors")
+FORMAT = "ites-sampler-1"
+
+
+@dataclass(frozen=True)
+class PoseSampler:
+    """A generative model of human motion on the joints of a skeleton (chapter 2). All tensors float64.
+
+    Attributes:
+        rest: (N, 3) rest direction of each bone in its parent's frame (row of the child joint).
+        limits: (2, S) lowest and highest value of each feature: joint limits and fastest motion.
+        mean: (KEYS * S,) mean snippet, S features a key.
+        basis: (KEYS * S, d) principal components, scaled so that the latents have unit variance.
+        noise: (OVERLAP * S,) standard deviation allowed between overlapping keys.
+        weights: (K,) mixture weights. centres: (K, d). factors: (K, d, d) lower Cholesky factors.
+        body_mean: (B,) mean logarithm of bone lengths in metres, one of each left and right pair.
+        body_factor: (B, B) lower Cholesky factor of their covariance.
+        provenance: what the parameters were fitted to, by whom, on what terms.
+    """
+
+    rest: Tensor
+    limits: Tensor
+    mean: Tensor
+    basis: Tensor
+    noise: Tensor
+    weights: Tensor
+    centres: Tensor
+    factors: Tensor
+    body_mean: Tensor
+    body_factor: Tensor
+    provenance: dict[str, Any] = field(default_factory=dict)
+    skeleton: Skeleton = H36M17
+
+    def __post_init__(self) -> None:
+        s, n = layout(self.skeleton).size, len(self.skeleton)
+        k, d = self.centres.shape if self.centres.ndim == 2 else (0, 0)
+        b = len(body_groups(self.skeleton)[1])
+        expected = {
+            "rest": (n, 3), "limits": (2, s), "mean": (KEYS * s,), "basis": (KEYS * s, d), "noise": (OVERLAP * s,),
+            "weights": (k,), "centres": (k, d), "factors": (k, d, d), "body_mean": (b,), "body_factor": (b, b),
+        }  # fmt: skip
+        for name, shape in expected.items():
+            tensor: Tensor = getattr(self, name)
+            if tuple(tensor.shape) != shape or 0 in shape:
+                raise ItesError(f"pose sampler: {name}: found shape {tuple(tensor.shape)}, expected {shape}")
+            if not tensor.isfinite().all():
+                raise ItesError(f"pose sampler: {name}: holds NaN or infinity; the parameters are damaged")
+
+    # ---------------------------------------------------------------- drawing
+
+    def bodies(self, n: int, generator: torch.Generator) -> Tensor:
+        """Bone lengths of n people, (n, N - 1) metres, symmetric left to right."""
+        groups, _ = body_groups(self.skeleton)
+        z = _normal((n, len(self.body_mean)), generator).clamp(-2.5, 2.5)
+        return (self.body_mean + z @ self.body_factor.mT).exp()[:, list(groups)]
+
+    def poses(self, n: int, generator: torch.Generator) -> Tensor:
+        """Single poses of n different people: (n, N, 3) float32, metres, y up, random heading.
+
+        The root stands over the origin at its height above the floor.
+
+        Raises:
+            ItesError: if n is below 1.
+        """
+        if n < 1:
+            raise ItesError(f"poses: found n = {n}, expected at least 1")
+        keys = self._keys(self._snippets(n, generator))
+        moment = torch.randint(KEYS, (n,), generator=generator)
+        features = self._within_limits(keys[torch.arange(n), moment]).unsqueeze(-2)
+        return self._place(features, self.bodies(n, generator), KEY_RATE, generator)[:, 0]
+
+    def motion(
+        self,
+        frames: int,
+        generator: torch.Generator,
+        fps: float = 24.0,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """One smooth motion of one person: (frames, N, 3) float32, metres, y up, over the origin.
+
+        Args:
+            frames: number of frames.
+            generator: explicit source of randomness.
+            fps: frames a second.
+            lengths: (N - 1,) bone lengths in metres; drawn from :meth:`bodies` if None.
+
+        Raises:
+            ItesError: if frames is below 1 or fps is not positive.
+        """
+        lengths = self.bodies(1, generator) if lengths is None else lengths.double().unsqueeze(0)
+        return self.motions(1, frames, generator, fps, lengths)[0]
+
+    def motions(
+        self, n: int, frames: int, generator: torch.Generator, fps: float = 24.0, lengths: Tensor | None = None
+    ) -> Tensor:
+        """As :meth:`motion`, n at once: (n, frames, N, 3), for bone lengths (n, N - 1)."""
+        if n < 1 or frames < 1 or not fps > 0:
+            raise ItesError(f"motion: found n = {n}, frames = {frames}, fps = {fps}, expected positive numbers")
+        lengths = self.bodies(n, generator) if lengths is None else lengths
+        needed = math.ceil((frames - 1) / fps * KEY_RATE) + 1  # keys
+        track = self._chain(n, max(1, math.ceil((needed - OVERLAP) / HOP)), generator)
+        features = catmull_rom(self._within_limits(track), torch.arange(frames) * KEY_RATE / fps)
+        return self._place(features, lengths, fps, generator)
+
+    def archive(
+        self,
+        sequences: int = 240,
+        frames: int = 170,
+        seed: int = 0,
+        test_sequences: int = 36,
+        subjects: int = 24,
+        test_subjects: int = 6,
+    ) -> MocapArchive:
+        """A data set like a recorded one: training and test sequences of different people, 24 Hz.
+
+        Args:
+            sequences: number of training sequences.
+            frames: length of each sequence.
+            seed: the archive is a function of its arguments alone.
+            test_sequences, subjects, test_subjects: size of the test split, people in each split.
+
+        Raises:
+            ItesError: if a size is below 1.
+        """
+        if min(sequences, frames, test_sequences, subjects, test_subjects) < 1:
+            raise ItesError("sampler archive: every size must be at least 1")
+        generator = torch.Generator().manual_seed(seed)
+        total = sequences + test_sequences
+        person = [i % subjects for i in range(sequences)] + [subjects + i % test_subjects for i in range(test_sequences)]
+        lengths = self.bodies(subjects + test_subjects, generator)[person]
+        positions = self.motions(total, frames, generator, lengths=lengths)
+        return MocapArchive(
+            positions=positions.flatten(0, 1),
+            starts=tuple(range(0, total * frames, frames)),
+            lengths=(frames,) * total,
+            names=tuple(f"sampled_{seed}_{i:04d}" for i in range(total)),
+            subject=tuple(f"sampled{p:02d}" for p in person),
+            action=("sampled",) * total,
+            kind=("sampled",) * total,
+            split=("train",) * sequences + ("test",) * test_sequences,
+            fps=(24.0,) * total,
+            skeleton=self.skeleton,
+            source="sampler",
+        )
+
+    # ---------------------------------------------------------------- how it is done
+
+    def _keys(self, latent: Tensor) -> Tensor:
+        """Latents (n, d) to key features (n, KEYS, S)."""
+        return (self.mean + latent @ self.basis.mT).unflatten(-1, (KEYS, -1))
+
+    def _snippets(self, n: int, generator: torch.Generator) -> Tensor:
+        """n independent draws from the mixture: latents (n, d)."""
+        return self._draw(torch.multinomial(self.weights, n, replacement=True, generator=generator), generator)
+
+    def _draw(self, component: Tensor, generator: torch.Generator) -> Tensor:
+        z = _normal((len(component), self.centres.shape[1]), generator)
+        out = torch.empty_like(z)
+        for k in component.unique().tolist():  # far faster than gathering a matrix for every draw
+            mine = component == k
+            out[mine] = self.centres[k] + z[mine] @ self.factors[k].mT
+        return out
+
+    def _chain(self, n: int, snippets: int, generator: torch.Generator) -> Tensor:
+        """n chains of snippets as keys (n, OVERLAP + HOP * snippets, S), cross-faded where they overlap."""
+        track = self._keys(self._snippets(n, generator))
+        fade = (torch.arange(1, OVERLAP + 1).double() / (OVERLAP + 1)).unsqueeze(-1)
+        condition = self._conditional()
+        for _ in range(snippets - 1):
+            new = self._keys(self._continue(track[:, -OVERLAP:].flatten(1), condition, generator))
+            joint = (1 - fade) * track[:, -OVERLAP:] + fade * new[:, :OVERLAP]
+            track = torch.cat([track[:, :-OVERLAP], joint, new[:, OVERLAP:]], dim=1)
+        return track
+
+    def _conditional(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What conditioning on the first keys needs, for every component k.
+
+        The first keys are y = H w + noise with H (m, d) the upper rows of the basis, m = OVERLAP * S.
+
+        Returns:
+            expected y (K, m), lower Cholesky factor of y's covariance (K, m, m), Kalman gain (K, d, m).
+        """
+        m = OVERLAP * layout(self.skeleton).size
+        h = self.basis[:m]
+        hf = h @ self.factors  # (K, m, d)
+        chol = torch.linalg.cholesky(hf @ hf.mT + torch.diag(self.noise**2))
+        gain = torch.cholesky_solve(hf @ self.factors.mT, chol).mT
+        return self.mean[:m] + self.centres @ h.mT, chol, gain
+
+    def _continue(self, y: Tensor, condition: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> Tensor:
+        """Latents (n, d) whose first keys are about y (n, m): a draw from the mixture given y.
+
+        Choose the component by Bayes' rule, then correct a free draw by Matheron's rule:
+        w + G (y - H w - e) with w ~ N(centre, covariance) and e ~ N(0, noise^2) has the conditional law.
+        """
+        expected, chol, gain = condition
+        error = torch.linalg.solve_triangular(chol, (y - expected.unsqueeze(1)).mT, upper=False)  # (K, m, n)
+        log_det = chol.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1, keepdim=True)
+        log_p = self.weights.log().unsqueeze(-1) - log_det - 0.5 * error.square().sum(dim=1)  # (K, n)
+        component = torch.multinomial(log_p.mT.softmax(dim=-1), 1, generator=generator).squeeze(-1)
+        w = self._draw(component, generator)
+        e = _normal(tuple(y.shape), generator) * self.noise
+        miss = y - (self.mean[: y.shape[1]] + w @ self.basis[: y.shape[1]].mT) - e
+        for k in component.unique().tolist():
+            mine = component == k
+            w[mine] += miss[mine] @ gain[k].mT
+        return w
+
+    def _within_limits(self, features: Tensor) -> Tensor:
+        return features.clamp(self.limits[0], self.limits[1])
+
+    def _place(self, features: Tensor, lengths: Tensor, fps: float, generator: torch.Generator) -> Tensor:
+        """Features (n, F, S) to motion (n, F, N, 3) float32 with random headings, every second one mirrored."""
+        motion = decode(features, lengths, self.rest, fps, self.skeleton)
+        mirrored = motion[:, :, list(self.skeleton.mirror)] * motion.new_tensor([-1.0, 1.0, 1.0])
+        flip = torch.rand(len(motion), generator=generator) < 0.5
+        motion = torch.where(flip[:, None, None, None], mirrored, motion)
+        heading = 2 * torch.pi * torch.rand(len(motion), generator=generator, dtype=torch.float64)
+        return rotate(motion, turn_about_up(heading).unsqueeze(1)).float()
+
+    # ---------------------------------------------------------------- storage
+
+    @classmethod
+    def embedded(cls) -> PoseSampler:
+        """The sampler that comes with the package; read once.
+
+        Raises:
+            ItesError: if its file is missing or damaged (reinstall the package).
+        """
+        return _embedded()
+
+    def save(self, path: str | Path) -> None:
+        """Write the parameters as float16 safetensors, atomically; provenance goes into its metadata.
+
+        Raises:
+            ItesError: if the file cannot be written.
+        """
+        path = Path(path)
+        lower = torch.tril_indices(*self.factors.shape[1:])
+        tensors = {name: getattr(self, name) for name in STORED} | {"factors": self.factors[:, lower[0], lower[1]]}
+        metadata = {"format": FORMAT, "skeleton": self.skeleton.name, "provenance": json.dumps(self.provenance)}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            save_file({k: v.half().contiguous() for k, v in tensors.items()}, temporary, metadata)
+            temporary.replace(path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise ItesError(f"{path}: cannot write the sampler ({error})") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> PoseSampler:
+        """Read parameters that :meth:`save` wrote.
+
+        Raises:
+            ItesError: missing or damaged file, another format, missing parameters, wrong shapes, NaN.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ItesError(f"{path}: no such file; expected the parameters of a pose sampler (.safetensors)")
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ItesError(f"{path}: not a readable safetensors file ({error}); fetch or fit it again") from error
+        if metadata.get("format") != FORMAT:
+            raise ItesError(f"{path}: format: found {metadata.get('format')!r}, expected {FORMAT!r}; fit it again")
+        missing = [name for name in STORED if name not in tensors]
+        if missing or set(tensors) != set(STORED):
+            raise ItesError(f"{path}: parameters: found {sorted(tensors)}, expected {sorted(STORED)}")
+        packed, d = tensors["factors"], tensors["centres"].shape[-1]
+        if packed.ndim != 2 or packed.shape[1] != d * (d + 1) // 2:
+            raise ItesError(f"{path}: factors: found shape {tuple(packed.shape)}, expected (K, {d * (d + 1) // 2})")
+        lower = torch.tril_indices(d, d)
+        tensors["factors"] = packed.new_zeros(len(packed), d, d)
+        tensors["factors"][:, lower[0], lower[1]] = packed
+        try:
+            provenance = json.loads(metadata.get("provenance", "{}"))
+            return cls(**tensors, provenance=provenance, skeleton=skeleton_named(metadata.get("skeleton", "")))
+        except (json.JSONDecodeError, ItesError) as error:
+            raise ItesError(f"{path}: {error}") from error
+
+
+STORED = (
+    "rest", "limits", "mean", "basis", "noise", "weights", "centres", "factors", "body_mean", "body_factor",
+)  # fmt: skip
+
+
+@cache
+def _embedded() -> PoseSampler:
+    return PoseSampler.load(EMBEDDED)
+
+
+@cache
+def body_groups(skeleton: Skeleton = H36M17) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which bones share one length: the group of each bone, and the first bone of each group."""
+    twin = [min(j, skeleton.mirror[j]) for _, j in skeleton.bones]
+    first = sorted(set(twin))
+    return tuple(first.index(t) for t in twin), tuple(twin.index(f) for f in first)
+
+
+def catmull_rom(keys: Tensor, times: Tensor) -> Tensor:
+    """Smooth curve through keys at times 0, 1, 2, ...: keys (..., T, S), times (F,) to (..., F, S).
+
+    The cubic Hermite spline whose slope at a key is half the difference of its neighbours, so position and
+    velocity are continuous. Times beyond the last key are held at it.
+    """
+    padded = torch.cat([2 * keys[..., :1, :] - keys[..., 1:2, :], keys, 2 * keys[..., -1:, :] - keys[..., -2:-1, :]], -2)
+    i = times.floor().long().clamp(0, keys.shape[-2] - 2)
+    t = (times - i).clamp(0, 1).to(keys.dtype).unsqueeze(-1)
+    a, b, c, d = (padded[..., i + k, :] for k in range(4))
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
