@@ -1,0 +1,84 @@
+# make book   the executed book in _build/html          make test   all checks
+# make lab    the chapters, live, in JupyterLab          make help   the rest
+#
+# Needs Python 3.11 to 3.13 and make. Another interpreter:  make book PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+READY  := $(VENV)/.installed
+
+# Recipes see the environment's own programs and kernels, whatever else the user has set up.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(BIN):$(PATH)
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+unexport PYTHONPATH PYTHONHOME JUPYTER_PATH MPLBACKEND
+
+# Two notebooks or two test workers at a time: one thread for each. More threads would only compete.
+WORKERS ?= 2
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env book assets check-book test lint types unit notebooks lab format clean constraints
+
+help:
+	@echo "make book         execute the chapters and build the book into _build/html"
+	@echo "make test         lint, type check, unit tests, then every notebook"
+	@echo "make lab          open the chapters in JupyterLab"
+	@echo "make format       format the code and the notebooks' code"
+	@echo "make lint | types | unit | notebooks    one part of make test"
+	@echo "make constraints  write constraints.txt from the installed versions"
+	@echo "make clean        remove what was built; the environment stays (rm -r .venv removes it)"
+
+env: $(READY)
+
+$(READY): pyproject.toml requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  "Python %d.%d found, 3.11 to 3.13 needed. Name another: make PYTHON=python3.12 ..." % v)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(BIN)/python -m pip check
+	@touch $@
+
+assets: $(READY)
+	python book/fetch_assets.py
+
+book: assets
+	jupyter-book build book -W -n --keep-going
+	python book/check_pages.py _build/html
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: lint types unit notebooks
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+
+types: $(READY)
+	mypy
+
+unit: $(READY)
+	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing"
+	pytest -q -m timing || [ $$? -eq 5 ]  # 5: no test is marked so
+
+notebooks: $(READY)
+	$(ONE_THREAD) pytest --nbval-lax --nbval-cell-timeout=900 --nbval-kernel-startup-timeout=120 \
+	  -n $(WORKERS) --dist loadfile --durations=5 book/*.ipynb
+
+lab: $(READY)
+	jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) --notebook-dir=book
+
+format: $(READY)
+	ruff format .
+	ruff check --fix-only .
+
+constraints: $(READY)
+	@{ sed -n '/^#/p' constraints.txt; pip freeze --all --exclude pip --exclude-editable \
+	  | sed -nE 's/^([A-Za-z0-9._-]+==[^+]+).*/\1/p' | LC_ALL=C sort -f; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf _build book/_vendor dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find ites_core tests book -name __pycache__ -prune -exec rm -rf {} +
