@@ -85,7 +85,7 @@ def fetch(package: Package, workspace: Path) -> Path:
     archives = list(workspace.glob("*.tgz"))
     if run.returncode != 0 or len(archives) != 1:
         sys.exit(
-            f"Could not fetch {name} from the npm registry. The pages carry their own copy of it, so the first\n"
+            f"Could not fetch {name} from the npm registry. The pages carry a copy of it, so the first\n"
             f"build needs the network; later ones do not. npm said:\n{(run.stderr or run.stdout).strip()}"
         )
     found = base64.b64encode(hashlib.sha512(archives[0].read_bytes()).digest()).decode()
