@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,16 @@ from ites_core.data.kinematics import (
     decode,
     encode,
     layout,
-    leg_length,
     local_directions,
     pelvis_frame,
     turn_about_up,
 )
-from ites_core.data.sampler import KEY_RATE, KEYS, OVERLAP, PoseSampler, body_groups
+from ites_core.data.sampler import KEY_RATE, KEYS, OVERLAP, PoseSampler, body_groups, swing_directions
 from ites_core.errors import ItesError
 from ites_core.skeleton import Skeleton
+
+W_CONTACT = 0.3  # metres that a unit of squashed clearance or slip is worth
+TOLERANCE = 0.02  # metres (root of the sum over joints) by which overlapping keys may differ
 
 TERMS = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. "
@@ -36,9 +39,10 @@ TERMS = (
 def fit_sampler(
     archive: MocapArchive,
     seed: int = 0,
-    dimensions: int = 48,
+    dimensions: int = 96,
+    full: int = 48,
     components: int = 80,
-    shrinkage: float = 0.2,
+    shrinkage: float = 0.1,
     stride: int = 2,
 ) -> PoseSampler:
     """Fit a :class:`PoseSampler` to the training subjects of an archive.
@@ -47,6 +51,7 @@ def fit_sampler(
         archive: recordings; only ``archive.part("train")`` is used.
         seed: of the mixture's initialisation.
         dimensions: d, principal components of a snippet.
+        full: of these, the first ones that have a full covariance in each Gaussian.
         components: K, Gaussians in the mixture.
         shrinkage: share of the pooled covariance in each component's covariance, 0 to 1: keeps a
             component from tracing one recording.
@@ -69,12 +74,14 @@ def fit_sampler(
     groups, _ = body_groups(skeleton)
     importance = _importance(flat.mean(dim=0).unflatten(0, (KEYS, -1)), body_mean.exp()[list(groups)], rest, skeleton)
     mean, basis, latent = _principal_components(flat, importance.repeat(KEYS), dimensions)
-    weights, centres, factors = _fit_mixture(latent, components, shrinkage, seed)
-    head = OVERLAP * layout(skeleton).size
-    residual = (flat - mean - latent @ basis.mT)[:, :head]
-    limits = torch.stack([flat.unflatten(1, (KEYS, -1)).amin(dim=(0, 1)), flat.unflatten(1, (KEYS, -1)).amax(dim=(0, 1))])
+    weights, centres, factors = _fit_mixture(latent, full, components, shrinkage, seed)
+    noise = (TOLERANCE / importance).repeat(OVERLAP)
+    keys = flat.unflatten(1, (KEYS, -1))
+    swing = keys[..., layout(skeleton).swing].unflatten(-1, (-1, 2)).flatten(0, 1)  # (M * KEYS, bones, 2)
+    joint_limits = _quantile(swing @ swing_directions().mT, 0.999) + 0.02
     return PoseSampler(
-        rest=rest, limits=limits, mean=mean, basis=basis, noise=residual.std(dim=0) + 1e-3,
+        rest=rest, limits=torch.stack([keys.amin(dim=(0, 1)), keys.amax(dim=(0, 1))]), joint_limits=joint_limits,
+        mean=mean, basis=basis, noise=noise,
         weights=weights, centres=centres, factors=factors, body_mean=body_mean, body_factor=body_factor,
         skeleton=skeleton,
         provenance={
@@ -84,6 +91,7 @@ def fit_sampler(
             "frames": train.frames,
             "seed": seed,
             "dimensions": dimensions,
+            "full": full,
             "components": components,
             "shrinkage": shrinkage,
             "stride": stride,
@@ -179,9 +187,7 @@ def _importance(keys: Tensor, lengths: Tensor, rest: Tensor, skeleton: Skeleton)
     moved = pose((key + eps * torch.eye(cols.size, dtype=key.dtype)).unsqueeze(1)) - pose(key.unsqueeze(1))
     moved = moved - moved[:, skeleton.root : skeleton.root + 1]
     result = (moved.flatten(1).norm(dim=1) / eps).clamp(min=1e-3)
-    leg = leg_length(lengths, skeleton).item()
-    result[cols.clearance] = leg * len(skeleton) ** 0.5
-    result[cols.velocity] = 0.15 * leg * len(skeleton) ** 0.5  # what 0.15 s at this speed make
+    result[cols.clearance] = result[cols.slip] = W_CONTACT
     result[cols.turn] = 0.15 * result[cols.up].max()
     return result
 
@@ -196,19 +202,37 @@ def _principal_components(flat: Tensor, importance: Tensor, dimensions: int) -> 
     return mean, vectors * values.sqrt() / importance.unsqueeze(-1), latent
 
 
-def _fit_mixture(latent: Tensor, components: int, shrinkage: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (K,), centres (K, d) and lower Cholesky factors (K, d, d) of a Gaussian mixture."""
+def _fit_mixture(
+    latent: Tensor, full: int, components: int, shrinkage: float, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (K,), centres (K, d) and lower Cholesky factors (K, d, d) of a Gaussian mixture.
+
+    The mixture is fitted to the first ``full`` latents; the others get each component's mean and variance.
+    """
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
         raise ItesError("fitting the sampler needs scikit-learn: pip install scikit-learn") from error
     model = GaussianMixture(components, reg_covar=1e-3, random_state=seed, max_iter=60, tol=1e-3)
-    model.fit(latent.numpy())
-    covariances = torch.from_numpy(np.asarray(model.covariances_))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # sixty rounds are enough for our purpose
+        share = torch.from_numpy(model.fit(latent[:, :full].numpy()).predict_proba(latent[:, :full].numpy()))
+    share = share + 1e-9
+    share = share / share.sum(dim=0)  # (M, K): how much each snippet counts for a component
+    centres = share.mT @ latent
+    variance = (share.mT @ latent.square() - centres.square()).clamp(min=1e-4)
+    covariances = torch.diag_embed(variance)
+    covariances[:, :full, :full] = torch.from_numpy(np.asarray(model.covariances_))
+    centres[:, :full] = torch.from_numpy(np.asarray(model.means_))
     weights = torch.from_numpy(np.asarray(model.weights_))
     pooled = (weights[:, None, None] * covariances).sum(dim=0)
-    covariances = (1 - shrinkage) * covariances + shrinkage * pooled
-    return weights, torch.from_numpy(np.asarray(model.means_)), torch.linalg.cholesky(covariances)
+    return weights, centres, torch.linalg.cholesky((1 - shrinkage) * covariances + shrinkage * pooled)
+
+
+def _quantile(values: Tensor, q: float) -> Tensor:
+    """Quantile over the first axis, of any length: (M, ...) to (...)."""
+    return values.sort(dim=0).values[round(q * (len(values) - 1))]
 
 
 def _fit_bodies(train: MocapArchive) -> tuple[Tensor, Tensor]:

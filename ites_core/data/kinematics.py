@@ -4,10 +4,11 @@ A pose with known bone lengths is a set of bone directions. Each is written in t
 as a *swing* away from a rest direction: the logarithm on the unit sphere, two angles in radians. (The
 twist about a bone's own axis leaves no trace in joint positions.) Four more quantities place the body in
 the world: the direction of "up" seen from the pelvis, the clearance of the lowest joint above the
-floor, the velocity of the root in the pelvis frame and the turning rate about the vertical.
+floor, the slip of that joint along the floor, and the turning rate about the vertical. The root's path
+follows from the slip: a planted foot has none, however the body moves above it.
 
-Lengths among the features are in *leg lengths* (thigh plus shin), so that a tall body takes longer
-steps. :func:`encode` and :func:`decode` are a pair: decoding with the same bone lengths gives the motion
+Clearance and slip are in *leg lengths* (thigh plus shin), so that a tall body takes longer steps, and
+squashed, so that a centimetre counts near the floor and little in the air. :func:`encode` and :func:`decode` are a pair: decoding with the same bone lengths gives the motion
 back, up to a turn about the vertical and a shift along the floor.
 """
 
@@ -23,6 +24,10 @@ from ites_core.skeleton import H36M17, Skeleton
 
 UP = (0.0, 1.0, 0.0)
 MAX_SWING = 3.0  # radians; the logarithm is not defined at half a turn
+CONTACT = 0.02  # metres: joints this much higher than the lowest one share in the contact
+STANDING, GRAIN = 0.11, 0.03  # leg lengths: clearance of a standing body's ankles; where squashing sets in
+SLIP_GRAIN = 0.3  # leg lengths a second
+MAX_SQUASHED = 5.0  # asinh of 74 grains
 
 
 class Layout(NamedTuple):
@@ -31,8 +36,8 @@ class Layout(NamedTuple):
     bones: tuple[int, ...]  # child joints of the bones that swing: all but the two hips
     swing: slice  # two angles a bone, radians
     up: slice  # unit vector, pelvis frame
-    clearance: slice  # leg lengths
-    velocity: slice  # leg lengths a second, pelvis frame; only its horizontal part is used
+    clearance: slice  # asinh((leg lengths - STANDING) / GRAIN)
+    slip: slice  # asinh(leg lengths a second / SLIP_GRAIN), pelvis frame; only the horizontal part is used
     turn: slice  # radians a second about the vertical
     size: int
 
@@ -138,17 +143,18 @@ def encode(motion: Tensor, rest: Tensor, fps: float, skeleton: Skeleton = H36M17
     out = motion.new_zeros(len(motion), cols.size)
     out[:, cols.swing] = torch.cat([sphere_log(directions[j], rest[j]) for j in cols.bones], dim=-1)
     out[:, cols.up] = up
-    out[:, cols.clearance] = motion[..., 1].amin(dim=-1, keepdim=True) / leg
-    step = motion[1:, skeleton.root] - motion[:-1, skeleton.root]
+    lowest = motion[..., 1].amin(dim=-1, keepdim=True) / leg
+    out[:, cols.clearance] = torch.asinh((lowest - STANDING) / GRAIN)
+    slip = _contact_step(motion) * fps / leg * motion.new_tensor([1.0, 0.0, 1.0])
     turned = frame[1:] @ (frame[:-1] @ shortest_rotation(up[1:], up[:-1])).mT  # a pure turn about y
     rates = torch.cat(
         [
-            (step.unsqueeze(-2) @ frame[:-1]).squeeze(-2) * fps / leg,
+            torch.asinh((slip.unsqueeze(-2) @ frame[:-1]).squeeze(-2) / SLIP_GRAIN),
             torch.atan2(turned[:, 0, 2] - turned[:, 2, 0], turned[:, 0, 0] + turned[:, 2, 2]).unsqueeze(-1) * fps,
         ],
         dim=-1,
     )
-    out[:, cols.velocity.start :] = torch.cat([rates, rates[-1:]])  # rate t leads from frame t to t + 1
+    out[:, cols.slip.start :] = torch.cat([rates, rates[-1:]])  # rate t leads from frame t to t + 1
     return out
 
 
@@ -175,10 +181,23 @@ def decode(features: Tensor, lengths: Tensor, rest: Tensor, fps: float, skeleton
             frames[child] = frames[parent]
         joints[child] = joints[parent] + length * (frames[parent] @ local.unsqueeze(-1)).squeeze(-1)
     pose = torch.stack([joints[j] for j in range(len(skeleton))], dim=-2)
-    velocity = (frame @ features[..., cols.velocity].unsqueeze(-1)).squeeze(-1) * leg.unsqueeze(-1) / fps
-    root = torch.nn.functional.pad(velocity[..., :-1, :].cumsum(dim=-2), (0, 0, 1, 0))
-    root[..., 1] = features[..., cols.clearance].squeeze(-1) * leg - pose[..., 1].amin(dim=-1)
+    slip = SLIP_GRAIN * torch.sinh(features[..., cols.slip].clamp(-MAX_SQUASHED, MAX_SQUASHED))
+    slip = (frame @ slip.unsqueeze(-1)).squeeze(-1) * leg.unsqueeze(-1) / fps
+    step = slip[..., :-1, :] - _contact_step(pose)
+    root = torch.nn.functional.pad(step.cumsum(dim=-2), (0, 0, 1, 0))
+    lowest = STANDING + GRAIN * torch.sinh(features[..., cols.clearance].clamp(-MAX_SQUASHED, MAX_SQUASHED))
+    root[..., 1] = lowest.squeeze(-1) * leg - pose[..., 1].amin(dim=-1)
     return pose + root.unsqueeze(-2)
+
+
+def _contact_step(motion: Tensor) -> Tensor:
+    """How far the point of contact moves in each frame: (..., F, N, 3) to (..., F - 1, 3).
+
+    The contact is a mean of all joints with weights exp(-height / CONTACT): the lowest joint, with a soft
+    hand-over from one foot to the other.
+    """
+    weight = (-motion[..., :-1, :, 1] / CONTACT).softmax(dim=-1)
+    return (weight.unsqueeze(-1) * (motion[..., 1:, :, :] - motion[..., :-1, :, :])).sum(dim=-2)
 
 
 def _integrate(up: Tensor, turn: Tensor) -> Tensor:

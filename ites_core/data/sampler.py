@@ -4,9 +4,10 @@ A generative model with four parts, fitted by :mod:`ites_core.data.fit` to recor
 
 1. *Features* (:mod:`ites_core.data.kinematics`): joint rotations, the direction of up, motion of the root.
 2. *Snippets*: eight key poses at 12 Hz, a little over half a second, written in d principal components.
-3. *A Gaussian mixture* over snippets, full covariances. One snippet is a draw from it. A long motion is a chain:
-   the next snippet is drawn given that its first two keys are the last two of the one before. Because
-   both ends of a snippet have nearly the same distribution, the chain keeps to it.
+3. *A Gaussian mixture* over snippets: in each component a full covariance of the first components, a diagonal one of
+   the rest. One snippet is a draw from it. A long motion is a chain: the next snippet is drawn given that its
+   first two keys are the last two of the one before. Because both ends of a snippet have nearly the same
+   distribution, the chain keeps to it. Joint limits, a convex region for every bone, cut the Gaussians' tails.
 4. *Bodies*: bone lengths jointly log-normal, left and right equal.
 
 Key poses are joined by a cubic spline to the wanted frame rate; every second sequence is mirrored.
@@ -38,6 +39,7 @@ KEY_RATE = 12.0  # key poses a second
 KEYS = 8  # key poses in a snippet
 OVERLAP = 2  # keys that neighbouring snippets share: a pose and its velocity
 HOP = KEYS - OVERLAP  # so a new snippet starts every half second
+DIRECTIONS = 16  # in which joint limits are known
 EMBEDDED = Path(__file__).with_name("sampler.safetensors")
 FORMAT = "ites-sampler-1"
 
@@ -48,7 +50,8 @@ class PoseSampler:
 
     Attributes:
         rest: (N, 3) rest direction of each bone in its parent's frame (row of the child joint).
-        limits: (2, S) lowest and highest value of each feature: joint limits and fastest motion.
+        limits: (2, S) lowest and highest value of each feature.
+        joint_limits: (bones, DIRECTIONS) farthest swing of each bone in each of several directions, radians.
         mean: (KEYS * S,) mean snippet, S features a key.
         basis: (KEYS * S, d) principal components, scaled so that the latents have unit variance.
         noise: (OVERLAP * S,) standard deviation allowed between overlapping keys.
@@ -60,6 +63,7 @@ class PoseSampler:
 
     rest: Tensor
     limits: Tensor
+    joint_limits: Tensor
     mean: Tensor
     basis: Tensor
     noise: Tensor
@@ -76,8 +80,9 @@ class PoseSampler:
         k, d = self.centres.shape if self.centres.ndim == 2 else (0, 0)
         b = len(body_groups(self.skeleton)[1])
         expected = {
-            "rest": (n, 3), "limits": (2, s), "mean": (KEYS * s,), "basis": (KEYS * s, d), "noise": (OVERLAP * s,),
-            "weights": (k,), "centres": (k, d), "factors": (k, d, d), "body_mean": (b,), "body_factor": (b, b),
+            "rest": (n, 3), "limits": (2, s), "joint_limits": (len(layout(self.skeleton).bones), DIRECTIONS),
+            "mean": (KEYS * s,), "basis": (KEYS * s, d), 
+            "noise": (OVERLAP * s,), "weights": (k,), "centres": (k, d), "factors": (k, d, d), "body_mean": (b,), "body_factor": (b, b),
         }  # fmt: skip
         for name, shape in expected.items():
             tensor: Tensor = getattr(self, name)
@@ -247,6 +252,13 @@ class PoseSampler:
         return w
 
     def _within_limits(self, features: Tensor) -> Tensor:
+        """Features (..., S) brought into the range that was seen in training: joint limits and fastest motion."""
+        cols = layout(self.skeleton)
+        swing = features[..., cols.swing].unflatten(-1, (-1, 2))  # (..., bones, 2)
+        for direction, limit in zip(swing_directions(), self.joint_limits.unbind(dim=1), strict=True):
+            excess = (swing @ direction - limit).clamp(min=0)
+            swing = swing - excess.unsqueeze(-1) * direction
+        features = torch.cat([swing.flatten(-2), features[..., cols.swing.stop :]], dim=-1)
         return features.clamp(self.limits[0], self.limits[1])
 
     def _place(self, features: Tensor, lengths: Tensor, fps: float, generator: torch.Generator) -> Tensor:
@@ -276,8 +288,8 @@ class PoseSampler:
             ItesError: if the file cannot be written.
         """
         path = Path(path)
-        lower = torch.tril_indices(*self.factors.shape[1:])
-        tensors = {name: getattr(self, name) for name in STORED} | {"factors": self.factors[:, lower[0], lower[1]]}
+        tensors = {name: getattr(self, name) for name in STORED if name not in ("factors", "spread")}
+        tensors["factors"], tensors["spread"] = _pack(self.factors)
         metadata = {"format": FORMAT, "skeleton": self.skeleton.name, "provenance": json.dumps(self.provenance)}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -308,12 +320,7 @@ class PoseSampler:
         missing = [name for name in STORED if name not in tensors]
         if missing or set(tensors) != set(STORED):
             raise ItesError(f"{path}: parameters: found {sorted(tensors)}, expected {sorted(STORED)}")
-        packed, d = tensors["factors"], tensors["centres"].shape[-1]
-        if packed.ndim != 2 or packed.shape[1] != d * (d + 1) // 2:
-            raise ItesError(f"{path}: factors: found shape {tuple(packed.shape)}, expected (K, {d * (d + 1) // 2})")
-        lower = torch.tril_indices(d, d)
-        tensors["factors"] = packed.new_zeros(len(packed), d, d)
-        tensors["factors"][:, lower[0], lower[1]] = packed
+        tensors["factors"] = _unpack(tensors["factors"], tensors.pop("spread"), path)
         try:
             provenance = json.loads(metadata.get("provenance", "{}"))
             return cls(**tensors, provenance=provenance, skeleton=skeleton_named(metadata.get("skeleton", "")))
@@ -322,7 +329,8 @@ class PoseSampler:
 
 
 STORED = (
-    "rest", "limits", "mean", "basis", "noise", "weights", "centres", "factors", "body_mean", "body_factor",
+    "rest", "limits", "joint_limits", "mean", "basis", "noise", "weights", "centres", "factors", "spread",
+    "body_mean", "body_factor",
 )  # fmt: skip
 
 
@@ -350,6 +358,31 @@ def catmull_rom(keys: Tensor, times: Tensor) -> Tensor:
     t = (times - i).clamp(0, 1).to(keys.dtype).unsqueeze(-1)
     a, b, c, d = (padded[..., i + k, :] for k in range(4))
     return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+
+
+def swing_directions() -> Tensor:
+    """(DIRECTIONS, 2) unit vectors, evenly around the circle, in which joint limits are given."""
+    angle = 2 * torch.pi * torch.arange(DIRECTIONS, dtype=torch.float64) / DIRECTIONS
+    return torch.stack([angle.cos(), angle.sin()], dim=-1)
+
+
+def _pack(factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Block factors (K, d, d) as the rows of their full lower triangles (K, f (f + 1) / 2) and the rest's diagonal."""
+    inner = factors.tril(-1).abs().amax(dim=(0, 2)).nonzero()
+    full = int(inner.max()) + 1 if len(inner) else 1
+    lower = torch.tril_indices(full, full)
+    return factors[:, lower[0], lower[1]], factors.diagonal(dim1=1, dim2=2)[:, full:]
+
+
+def _unpack(packed: Tensor, spread: Tensor, path: Path) -> Tensor:
+    """Inverse of :func:`_pack`."""
+    full = (math.isqrt(8 * packed.shape[-1] + 1) - 1) // 2
+    if packed.ndim != 2 or spread.ndim != 2 or len(packed) != len(spread) or packed.shape[1] != full * (full + 1) // 2:
+        raise ItesError(f"{path}: factors: found shapes {tuple(packed.shape)}, {tuple(spread.shape)}; fit it again")
+    lower = torch.tril_indices(full, full)
+    factors = torch.diag_embed(torch.cat([packed.new_zeros(len(packed), full), spread], dim=1))
+    factors[:, lower[0], lower[1]] = packed
+    return factors
 
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
