@@ -1,0 +1,273 @@
+"""The mocap archive: many recordings of 3D joints in one npz file without pickles (chapter 1).
+
+An archive holds ``positions`` float32 (frames, N, 3) in metres, right-handed, y up. Sequence i is
+``positions[starts[i] : starts[i] + lengths[i]]``; per sequence it names the recording, subject,
+action, frame rate, kind of source and split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Literal, cast
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from ites_core.errors import ItesError
+from ites_core.skeleton import H36M17, SKELETONS, Skeleton
+
+Split = Literal["train", "val", "test", "all"]
+
+TEXT_FIELDS = ("names", "subject", "action", "kind", "split")
+HOLD_OUT = 0.1  # at most this share of the training frames is held out for validation
+MAX_BYTES = 4 << 30  # an archive that unpacks to more is refused
+DEFLATE_LIMIT = 1100  # no honest deflate stream expands further (its bound is 1032:1)
+
+
+@dataclass(frozen=True)
+class MocapArchive:
+    """Recordings of one joint set, validated (chapter 1).
+
+    Attributes:
+        positions: (F, N, 3) float32, metres, world frame, y up.
+        starts, lengths: first frame and number of frames of each sequence.
+        names, subject, action, kind, split: one string a sequence.
+        fps: frames a second of each sequence.
+        skeleton: the joint set.
+        source: where the archive came from, for messages and provenance.
+    """
+
+    positions: Tensor
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    names: tuple[str, ...]
+    subject: tuple[str, ...]
+    action: tuple[str, ...]
+    kind: tuple[str, ...]
+    split: tuple[str, ...]
+    fps: tuple[float, ...]
+    skeleton: Skeleton = H36M17
+    source: str = "memory"
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def frames(self) -> int:
+        """Total number of frames in the archive's sequences."""
+        return sum(self.lengths)
+
+    def sequence(self, index: int) -> Tensor:
+        """Joint positions of one sequence, (frames, N, 3), metres."""
+        start = self.starts[index]
+        return self.positions[start : start + self.lengths[index]]
+
+    def checksum(self) -> str:
+        """SHA-256 over the sequences' names and coordinates, for provenance."""
+        digest = hashlib.sha256()
+        for i, name in enumerate(self.names):
+            digest.update(name.encode())
+            digest.update(self.sequence(i).contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def take(self, indices: Sequence[int]) -> MocapArchive:
+        """The archive restricted to some sequences; positions are shared, not copied."""
+        pick = list(indices)
+        fields = {f: tuple(getattr(self, f)[i] for i in pick) for f in ("starts", "lengths", "fps", *TEXT_FIELDS)}
+        return replace(self, **fields)
+
+    def part(self, split: Split) -> MocapArchive:
+        """One split: ``test`` as stored, ``train`` and ``val`` by holding out training subjects.
+
+        Validation never touches test subjects: whole training subjects (whole sequences where there
+        are fewer than three subjects) are held out, in an order fixed by a hash of their names, up to
+        a tenth of the training frames.
+
+        Raises:
+            ItesError: if the split is empty.
+        """
+        if split == "all":
+            return self
+        if split == "test":
+            chosen = [i for i in range(len(self)) if self.split[i] == "test"]
+        else:
+            train = [i for i in range(len(self)) if self.split[i] == "train"]
+            held_out = self._held_out(train)
+            chosen = [i for i in train if (i in held_out) == (split == "val")]
+        if not chosen:
+            found = ", ".join(sorted(set(self.split))) or "none"
+            raise ItesError(
+                f"{self.source}: split {split!r} holds no sequence (splits in the file: {found}); "
+                "choose another split or another file"
+            )
+        return self.take(chosen)
+
+    def _held_out(self, train: list[int]) -> set[int]:
+        subjects = {self.subject[i] for i in train}
+        group = self.subject if len(subjects) >= 3 else self.names
+        members: dict[str, list[int]] = {}
+        for i in train:
+            members.setdefault(group[i], []).append(i)
+        budget = HOLD_OUT * sum(self.lengths[i] for i in train)
+        chosen: set[int] = set()
+        for name in sorted(members, key=lambda n: (zlib.crc32(n.encode()), n)):
+            cost = sum(self.lengths[i] for i in members[name])
+            if cost <= budget:
+                chosen.update(members[name])
+                budget -= cost
+        if not chosen and len(members) > 1:  # every group is larger than a tenth: give up the smallest
+            smallest = min(members, key=lambda n: (sum(self.lengths[i] for i in members[n]), n))
+            chosen.update(members[smallest])
+        return chosen
+
+
+def save_archive(archive: MocapArchive, path: str | Path) -> None:
+    """Write an archive as a compressed npz, atomically.
+
+    Raises:
+        ItesError: if the file cannot be written (no such folder, read-only, disk full).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    positions = torch.cat([archive.sequence(i) for i in range(len(archive))])
+    arrays = {f: np.array(getattr(archive, f)) for f in TEXT_FIELDS}
+    try:
+        with temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                positions=positions.numpy().astype(np.float32),
+                starts=np.cumsum([0, *archive.lengths[:-1]], dtype=np.int64),
+                lengths=np.array(archive.lengths, dtype=np.int64),
+                fps=np.array(archive.fps, dtype=np.float32),
+                joints=np.array(archive.skeleton.joints),
+                parents=np.array(archive.skeleton.parents, dtype=np.int64),
+                units=np.array("m"),
+                up_axis=np.array("y"),
+                **arrays,  # type: ignore[arg-type]
+            )
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ItesError(f"{path}: cannot write the archive ({error.strerror or error})") from error
+
+
+def load_archive(path: str | Path) -> MocapArchive:
+    """Read and validate a mocap archive; no pickle is ever loaded.
+
+    Raises:
+        ItesError: missing, truncated or oversized file, object arrays, missing or inconsistent
+            fields, unknown joint set, NaN or infinite coordinates. The message names file and place.
+    """
+    path = Path(path)
+    arrays = _read_npz(path)
+    joints = tuple(str(j) for j in _field(arrays, path, "joints", "U", 1))
+    skeleton = next((s for s in SKELETONS.values() if s.joints == joints), None)
+    if skeleton is None:
+        raise ItesError(
+            f"{path}: joints: found {len(joints)} joints ({', '.join(joints[:4])}, ...), expected one of "
+            + ", ".join(f"{s.name} ({len(s)} joints)" for s in SKELETONS.values())
+        )
+    positions = _field(arrays, path, "positions", "f", 3)
+    if positions.shape[1:] != (len(skeleton), 3):
+        raise ItesError(
+            f"{path}: positions: found shape {positions.shape}, expected (frames, {len(skeleton)}, 3)"
+        )
+    if not np.isfinite(positions).all():
+        frame = int(np.argwhere(~np.isfinite(positions))[0][0])
+        raise ItesError(f"{path}: positions: NaN or infinite coordinate at frame {frame}; repair or drop the frame")
+    if tuple(_field(arrays, path, "parents", "iu", 1).tolist()) != skeleton.parents:
+        raise ItesError(f"{path}: parents: differ from those of joint set {skeleton.name}")
+    for name, expected in (("units", "m"), ("up_axis", "y")):
+        found = str(_field(arrays, path, name, "U", 0))
+        if found != expected:
+            raise ItesError(f"{path}: {name}: found {found!r}, expected {expected!r}; convert the archive")
+    starts = _field(arrays, path, "starts", "iu", 1)
+    lengths = _field(arrays, path, "lengths", "iu", 1)
+    fps = _field(arrays, path, "fps", "f", 1)
+    texts = {f: tuple(str(t) for t in _field(arrays, path, f, "U", 1)) for f in TEXT_FIELDS}
+    sizes = {"starts": len(starts), "lengths": len(lengths), "fps": len(fps)} | {f: len(t) for f, t in texts.items()}
+    if len(set(sizes.values())) != 1:
+        raise ItesError(f"{path}: per-sequence fields have different lengths: {sizes}")
+    if len(starts) == 0:
+        raise ItesError(f"{path}: the archive holds no sequence")
+    ends = starts.astype(np.int64) + lengths.astype(np.int64)
+    if (starts < 0).any() or (lengths < 1).any() or (ends > len(positions)).any():
+        bad = int(np.argmax((starts < 0) | (lengths < 1) | (ends > len(positions))))
+        raise ItesError(
+            f"{path}: sequence {bad}: frames {starts[bad]} to {ends[bad]} are not within the {len(positions)} stored"
+        )
+    if not (np.isfinite(fps).all() and (fps > 0).all()):
+        raise ItesError(f"{path}: fps: expected positive numbers")
+    return MocapArchive(
+        positions=torch.from_numpy(positions.astype(np.float32, copy=False)),
+        starts=tuple(starts.tolist()),
+        lengths=tuple(lengths.tolist()),
+        fps=tuple(fps.tolist()),
+        skeleton=skeleton,
+        source=str(path),
+        **texts,
+    )
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All members of an npz as arrays, refusing objects, lies about size and damaged files."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(m.file_size for m in members) > MAX_BYTES:
+                raise ItesError(f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB; refused")
+            arrays = {}
+            for member in members:
+                if member.file_size > DEFLATE_LIMIT * max(member.compress_size, 1):
+                    raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
+                with archive.open(member) as stream:
+                    name = member.filename.removesuffix(".npy")
+                    arrays[name] = _read_npy(cast("IO[bytes]", stream), member.file_size, path, name)
+            return arrays
+    except FileNotFoundError:
+        raise ItesError(f"{path}: no such file; expected a mocap archive (.npz), see `ites data info --help`") from None
+    except IsADirectoryError:
+        raise ItesError(f"{path}: is a folder; expected a mocap archive (.npz)") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise ItesError(f"{path}: not a readable npz file ({error}); it may be truncated, fetch it again") from error
+
+
+def _read_npy(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarray:
+    """One npy member whose header agrees with its size, so that a small file cannot claim much memory."""
+    try:
+        version = npy.read_magic(stream)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise ItesError(f"{path}: {name}: holds Python objects (a pickle); only plain arrays are read")
+        count = 1
+        for n in shape:
+            count *= n
+        if count * dtype.itemsize > size:
+            raise ItesError(f"{path}: {name}: header claims shape {shape}, the data is shorter; the file is damaged")
+        data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count).copy()
+        return data.reshape(shape, order="F" if fortran else "C")
+    except ItesError:
+        raise
+    except (ValueError, TypeError, SyntaxError, OverflowError) as error:
+        raise ItesError(f"{path}: {name}: not a readable array ({error}); fetch the file again") from error
+
+
+def _field(arrays: dict[str, np.ndarray], path: Path, name: str, kinds: str, ndim: int) -> np.ndarray:
+    """The named array, checked for kind of number (numpy's one-letter codes) and number of axes."""
+    if name not in arrays:
+        raise ItesError(f"{path}: field {name!r} is missing; found {', '.join(sorted(arrays)) or 'nothing'}")
+    array = arrays[name]
+    if array.dtype.kind not in kinds or array.ndim != ndim:
+        raise ItesError(
+            f"{path}: {name}: found {array.dtype} with {array.ndim} axes, expected kind {kinds!r} with {ndim}"
+        )
+    return array

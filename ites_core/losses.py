@@ -1,0 +1,81 @@
+"""The four losses of the paper, Eq. 2, 3, 6 and 7 (chapters 2, 3 and 4).
+
+Each comes in two forms: ``squared`` as printed in the paper, and ``norm`` as in the authors' release
+(the mean over joints of the Euclidean distance, not squared). They differ near zero: the gradient
+of the square fades as the error does, that of the norm keeps its length.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+LossForm = Literal["squared", "norm"]
+
+
+def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
+    """Mean over joints and batch of the distance between two sets of points.
+
+    squared: (1/N) ||a - b||_F^2; norm: (1/N) sum_i ||a_i - b_i||.
+
+    Args:
+        a, b: (..., N, D) points.
+        form: which of the two.
+
+    Returns:
+        scalar.
+    """
+    difference = a - b
+    if form == "squared":
+        return difference.square().sum(dim=-1).mean()
+    return torch.linalg.vector_norm(difference, dim=-1).mean()
+
+
+def reprojection(reprojected: Tensor, observed: Tensor, form: LossForm = "squared") -> Tensor:
+    """L_REP, Eq. 2: (1/N) ||P(R Y) - X||_F^2.
+
+    Args:
+        reprojected: (B, N, 2) projection of the estimated pose.
+        observed: (B, N, 2) the input.
+
+    Chapter 2.
+    """
+    return joint_error(reprojected, observed, form)
+
+
+def rotation_invariance(again: Tensor, canonical: Tensor, form: LossForm = "squared") -> Tensor:
+    """L_RIC, Eq. 3: (1/N) ||F_t(P(R_rand Y)) - Y||_F^2.
+
+    Args:
+        again: (B, V, N, 3) canonical poses estimated from V rotated views of each pose.
+        canonical: (B, N, 3) the canonical pose that was rotated. Units.
+
+    Chapter 3.
+    """
+    return joint_error(again, canonical.unsqueeze(1), form)
+
+
+def distillation(depth: Tensor, label: Tensor, form: LossForm = "squared") -> Tensor:
+    """L_KD, Eq. 6: (1/N) ||d - (R Y)_z||^2.
+
+    Args:
+        depth: (B, N) the student's depths.
+        label: (B, N) the frozen teacher's depths in the camera frame. Units.
+
+    Chapter 4.
+    """
+    return joint_error(depth.unsqueeze(-1), label.unsqueeze(-1), form)
+
+
+def rotation_equivariance(again: Tensor, rotated: Tensor, form: LossForm = "squared") -> Tensor:
+    """L_REC, Eq. 7: (1/N) ||F_s(P(R_rand Y)) - R_rand Y||_F^2.
+
+    Args:
+        again: (B, V, N, 3) poses estimated from the projections of ``rotated``.
+        rotated: (B, V, N, 3) the student's own estimates, rotated. Units.
+
+    Chapter 4.
+    """
+    return joint_error(again, rotated, form)
