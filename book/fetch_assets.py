@@ -90,9 +90,7 @@ def fetch(package: Package, workspace: Path) -> Path:
         )
     found = base64.b64encode(hashlib.sha512(archives[0].read_bytes()).digest()).decode()
     if found != package.sha512:
-        sys.exit(
-            f"{name}: checksum is sha512-{found}, expected sha512-{package.sha512}. Nothing was installed."
-        )
+        sys.exit(f"{name}: checksum is sha512-{found}, expected sha512-{package.sha512}. Nothing was installed.")
     return archives[0]
 
 

@@ -18,9 +18,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-DIRECT = [
-    Requirement(line) for line in [*PROJECT["dependencies"], *(r for rs in EXTRAS.values() for r in rs)]
-]
+DIRECT = [Requirement(line) for line in [*PROJECT["dependencies"], *(r for rs in EXTRAS.values() for r in rs)]]
 
 
 def lines(name: str) -> list[str]:
@@ -31,9 +29,7 @@ def lines(name: str) -> list[str]:
 
 def pins() -> dict[str, Version]:
     """Canonical name to version of constraints.txt."""
-    return {
-        canonicalize_name(n): Version(v) for n, v in (line.split("==") for line in lines("constraints.txt"))
-    }
+    return {canonicalize_name(n): Version(v) for n, v in (line.split("==") for line in lines("constraints.txt"))}
 
 
 def test_every_constraint_is_one_exact_version_without_a_local_label() -> None:
@@ -48,13 +44,9 @@ def test_every_constraint_is_one_exact_version_without_a_local_label() -> None:
 @pytest.mark.parametrize("requirement", DIRECT, ids=str)
 def test_direct_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
     pin = pins().get(canonicalize_name(requirement.name))
-    assert pin is not None, (
-        f"{requirement.name}: in pyproject.toml, not in constraints.txt; run make constraints"
-    )
+    assert pin is not None, f"{requirement.name}: in pyproject.toml, not in constraints.txt; run make constraints"
     assert requirement.specifier, f"{requirement.name}: pyproject.toml gives no lower bound"
-    assert pin in requirement.specifier, (
-        f"{requirement.name}=={pin} is outside pyproject.toml's {requirement}"
-    )
+    assert pin in requirement.specifier, f"{requirement.name}=={pin} is outside pyproject.toml's {requirement}"
 
 
 def test_constraints_are_what_is_installed() -> None:

@@ -44,9 +44,7 @@ def test_is_stored_without_outputs(path: Path) -> None:
             assert not cell.outputs, f"cell {number} has outputs; clear them before you commit"
             assert cell.execution_count is None, f"cell {number} has an execution count; clear the outputs"
         assert not cell.get("attachments"), f"cell {number} has an attachment; put the picture in book/images"
-    assert "widgets" not in nbformat.read(path, as_version=4).metadata, (
-        "widget state is stored; clear the outputs"
-    )
+    assert "widgets" not in nbformat.read(path, as_version=4).metadata, "widget state is stored; clear the outputs"
 
 
 @each_notebook
@@ -75,9 +73,7 @@ def test_contents_and_files_agree() -> None:
     pages = contents()
     assert len(pages) == len(set(pages))
     for page in pages:
-        assert any((BOOK / f"{page}{suffix}").is_file() for suffix in (".md", ".ipynb")), (
-            f"no file for {page}"
-        )
+        assert any((BOOK / f"{page}{suffix}").is_file() for suffix in (".md", ".ipynb")), f"no file for {page}"
     unlisted = {path.stem for path in NOTEBOOKS} - set(pages)
     assert not unlisted, f"not in book/_toc.yml: {', '.join(sorted(unlisted))}"
 

@@ -1,5 +1,13 @@
-// The widget renderer asks MathJax 2 to typeset (MathJax.Hub.Queue). This book serves MathJax 3, which replaces
-// window.MathJax when it starts; so watch that name, and answer the old call with the new one.
+// What the widget renderer (html-manager) expects of the page it runs in. Loaded before it, on pages with widgets.
+
+// 1. It looks for its fonts where require.js says that its folder is. (require.js, which loads next, takes a plain
+//    object of this name as its configuration.)
+window.require = {
+  paths: { "@jupyter-widgets/html-manager/dist": new URL("./html-manager", document.currentScript.src).href },
+};
+
+// 2. It asks MathJax 2 to typeset (MathJax.Hub.Queue). This book serves MathJax 3, which replaces window.MathJax when
+//    it starts; so watch that name, and answer the old call with the new one.
 (() => {
   const loaded = new Promise((done) => {
     if (document.readyState === "complete") done();
