@@ -1,0 +1,37 @@
+// Native range inputs under a plotly figure, for ites_core.plot.embed; {plot_id} and SETTINGS are filled in.
+(() => {
+  const plot = document.getElementById("{plot_id}"), s = SETTINGS;
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", s.alt);
+  const box = document.createElement("div");
+  box.style.cssText = "display:flex;flex-wrap:wrap;gap:.3rem 1.5rem;padding:.3rem 0";
+  const range = (name, max, start, say, act) => {
+    const label = document.createElement("label"), input = document.createElement("input");
+    const value = document.createElement("output");
+    label.style.cssText = "flex:1 1 16rem;display:flex;align-items:center;gap:.5rem";
+    input.style.flex = "1";
+    value.style.minWidth = "6em";
+    Object.assign(input, {type: "range", min: 0, max: max, step: 1, value: start});
+    const show = () => {
+      value.textContent = say(+input.value);
+      input.setAttribute("aria-valuetext", say(+input.value));
+    };
+    input.addEventListener("input", () => { show(); act(+input.value); });
+    show();
+    label.append(name, input, value);
+    box.append(label);
+  };
+  const atOnce = {mode: "immediate", frame: {duration: 0, redraw: true}, transition: {duration: 0}};
+  if (s.labels.length) {
+    range(s.name, s.labels.length - 1, s.start, (k) => s.labels[k], (k) => Plotly.animate(plot, [String(k)], atOnce));
+  }
+  if (s.turns) {
+    const eye = plot.layout.scene.camera.eye, radius = Math.hypot(eye.x, eye.y);
+    const first = (Math.round(Math.atan2(eye.x, -eye.y) * 180 / Math.PI) + 360) % 360;
+    range("turn", 359, first, (a) => a + "°", (a) => {
+      const r = a * Math.PI / 180;
+      Plotly.relayout(plot, {"scene.camera.eye": {x: radius * Math.sin(r), y: -radius * Math.cos(r), z: eye.z}});
+    });
+  }
+  plot.after(box);
+})();
