@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
@@ -81,7 +81,9 @@ class MocapArchive:
     def take(self, indices: Sequence[int]) -> MocapArchive:
         """The archive restricted to some sequences; positions are shared, not copied."""
         pick = list(indices)
-        fields = {f: tuple(getattr(self, f)[i] for i in pick) for f in ("starts", "lengths", "fps", *TEXT_FIELDS)}
+        fields: dict[str, Any] = {
+            name: tuple(getattr(self, name)[i] for i in pick) for name in ("starts", "lengths", "fps", *TEXT_FIELDS)
+        }
         return replace(self, **fields)
 
     def part(self, split: Split) -> MocapArchive:
@@ -177,9 +179,7 @@ def load_archive(path: str | Path) -> MocapArchive:
         )
     positions = _field(arrays, path, "positions", "f", 3)
     if positions.shape[1:] != (len(skeleton), 3):
-        raise ItesError(
-            f"{path}: positions: found shape {positions.shape}, expected (frames, {len(skeleton)}, 3)"
-        )
+        raise ItesError(f"{path}: positions: found shape {positions.shape}, expected (frames, {len(skeleton)}, 3)")
     if not np.isfinite(positions).all():
         frame = int(np.argwhere(~np.isfinite(positions))[0][0])
         raise ItesError(f"{path}: positions: NaN or infinite coordinate at frame {frame}; repair or drop the frame")
@@ -230,7 +230,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                     raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
                 with archive.open(member) as stream:
                     name = member.filename.removesuffix(".npy")
-                    arrays[name] = _read_npy(cast("IO[bytes]", stream), member.file_size, path, name)
+                    arrays[name] = _read_npy(stream, member.file_size, path, name)
             return arrays
     except FileNotFoundError:
         raise ItesError(f"{path}: no such file; expected a mocap archive (.npz), see `ites data info --help`") from None

@@ -32,22 +32,22 @@ class TeacherOutput(NamedTuple):
 
 
 class ResidualBlock(nn.Module):
-    """Fully connected bottleneck with a skip: width -> bottleneck -> bottleneck -> width.
+    """Fully connected bottleneck with a clear skip: width -> bottleneck -> bottleneck -> width.
 
-    Three linear layers with batch normalisation, as in the trunk that Section 4.2 takes from C3DPO;
-    this reading gives the 3.6 M parameters that are published for it.
+    Three linear layers, as in the trunk that Section 4.2 takes from C3DPO; this reading gives the
+    3.6 M parameters that are published for it. Normalisation and activation come before each layer,
+    so that nothing stands in the way of the skip.
     """
 
     def __init__(self, width: int, bottleneck: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Linear(width, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU(),
-            nn.Linear(bottleneck, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU(),
-            nn.Linear(bottleneck, width), nn.BatchNorm1d(width),
-        )  # fmt: skip
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((width, bottleneck), (bottleneck, bottleneck), (bottleneck, width)):
+            layers += [nn.BatchNorm1d(inputs), nn.ReLU(), nn.Linear(inputs, outputs)]
+        self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, width) -> (B, width)
-        return torch.relu(x + self.body(x))
+        return x + self.body(x)
 
 
 class Teacher(nn.Module):
@@ -58,22 +58,28 @@ class Teacher(nn.Module):
         atoms: K, size of the pose dictionary (12 in the paper).
         width, bottleneck: 1024 and 256 in the paper.
         blocks: number of residual blocks (6 in the paper).
-
-    The dictionary's root joint is pinned to the origin: the input is root-centred, and a free root
-    depth would only trade against the scale.
+        free_root: leave the dictionary's root joint free. By default it is pinned to the origin: the
+            input is root-centred, and a free root depth would only trade against the scale.
     """
 
     def __init__(
-        self, skeleton: Skeleton = H36M17, atoms: int = 12, width: int = 1024, bottleneck: int = 256, blocks: int = 6
+        self,
+        skeleton: Skeleton = H36M17,
+        atoms: int = 12,
+        width: int = 1024,
+        bottleneck: int = 256,
+        blocks: int = 6,
+        free_root: bool = False,
     ) -> None:
         super().__init__()
         self.skeleton = skeleton
+        self.free_root = free_root
         n = len(skeleton)
         self.trunk = nn.Sequential(
             nn.Linear(2 * n, width),
+            *(ResidualBlock(width, bottleneck) for _ in range(blocks)),
             nn.BatchNorm1d(width),
             nn.ReLU(),
-            *(ResidualBlock(width, bottleneck) for _ in range(blocks)),
         )
         self.coefficients = nn.Linear(width, atoms)
         self.rotation = nn.Linear(width, 3)
@@ -81,7 +87,9 @@ class Teacher(nn.Module):
 
     @property
     def dictionary(self) -> Tensor:
-        """(K, N, 3) pose atoms B_k, root at the origin, units."""
+        """(K, N, 3) pose atoms B_k, units; the root at the origin unless it is left free."""
+        if self.free_root:
+            return self.atoms
         root = self.skeleton.root
         return self.atoms - self.atoms[:, root : root + 1]
 

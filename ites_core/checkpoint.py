@@ -1,0 +1,329 @@
+"""A training run on disk: settings, weights, resumable state and log (chapter 5).
+
+A run folder holds
+
+* ``run.json``: format version, stage, settings, joint set, 2D normalisation, seed, provenance;
+* ``model.safetensors``: the weights, all that a user of the model needs beside run.json;
+* ``state.safetensors``: weights, optimiser tensors and step, all that ``--resume`` needs;
+* ``log.jsonl``: one JSON object a line.
+
+Every file is written beside its place and moved there, so a reader never sees half of one, and a
+kill between two moves leaves a state that resumes to the same weights. Nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import ites_core
+from ites_core.camera import Normalisation
+from ites_core.config import StudentConfig, TeacherConfig, validate
+from ites_core.errors import ItesError
+from ites_core.models import Student, Teacher
+from ites_core.skeleton import Skeleton, skeleton_named
+
+FORMAT = 1  # raised when a run folder of an older version can no longer be read
+
+Log = list[dict[str, Any]]
+
+
+@dataclass
+class Run:
+    """A trained (or half-trained) network with all that is needed to use it. Chapter 5.
+
+    Attributes:
+        model: the network, in eval mode.
+        config: its settings.
+        normalisation: the 2D normalisation of its training set.
+        skeleton: its joint set.
+        seed: of weights, batches and rotations.
+        step: training steps done.
+        provenance: data source and checksum, device, versions, commit, seconds.
+        log: the training log, one dict a line.
+    """
+
+    model: Teacher | Student
+    config: TeacherConfig | StudentConfig
+    normalisation: Normalisation
+    skeleton: Skeleton
+    seed: int
+    step: int = 0
+    provenance: dict[str, Any] = field(default_factory=dict)
+    log: Log = field(default_factory=list)
+
+    @property
+    def stage(self) -> str:
+        """``"teacher"`` or ``"student"``."""
+        return "teacher" if isinstance(self.model, Teacher) else "student"
+
+    @torch.no_grad()
+    def lift(self, image: Tensor, batch: int = 8192) -> Tensor:
+        """Lift 2D poses to 3D: a single pose is enough, the normalisation is the training set's.
+
+        Args:
+            image: (..., N, 2) image coordinates for focal length 1, see ``Intrinsics.to_image``.
+            batch: poses a forward pass.
+
+        Returns:
+            (..., N, 3) root-relative pose in the camera frame, in units (metres: times
+            ``normalisation.metres_per_unit``).
+
+        Raises:
+            ItesError: wrong shape, NaN or infinite coordinates.
+        """
+        n = len(self.skeleton)
+        if image.shape[-2:] != (n, 2):
+            raise ItesError(f"2D input: found shape {tuple(image.shape)}, expected (..., {n}, 2)")
+        if not torch.isfinite(image).all():
+            raise ItesError("2D input: NaN or infinite coordinate; complete or drop missing joints first")
+        self.model.eval()
+        device = next(self.model.parameters()).device
+        flat = self.normalisation.apply(image.reshape(-1, n, 2), self.skeleton)
+        parts = [camera_pose(self.model, x.to(device)).cpu() for x in flat.split(batch)]
+        lifted = torch.cat(parts) if parts else flat.new_zeros(0, n, 3)
+        return lifted.reshape(*image.shape[:-1], 3)
+
+
+def camera_pose(model: Teacher | Student, image: Tensor) -> Tensor:
+    """Root-relative 3D pose (B, N, 3) in the camera frame from normalised input (B, N, 2), units."""
+    pose = model(image).camera if isinstance(model, Teacher) else model(image)
+    root = model.skeleton.root
+    return pose - pose[:, root : root + 1]
+
+
+def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> Teacher | Student:
+    """The network that a config describes, freshly initialised from torch's global generator."""
+    if isinstance(config, TeacherConfig):
+        return Teacher(
+            skeleton,
+            atoms=config.atoms,
+            width=config.width,
+            bottleneck=config.bottleneck,
+            blocks=config.blocks,
+            free_root=config.free_root_after is not None,
+        )
+    return Student(skeleton, channels=config.channels, blocks=config.blocks, graph=config.graph)
+
+
+class RunFolder:
+    """Reads and writes one run folder; every write is atomic. Chapter 5."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.run_file = self.path / "run.json"
+        self.model_file = self.path / "model.safetensors"
+        self.state_file = self.path / "state.safetensors"
+        self.log_file = self.path / "log.jsonl"
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.run_file.exists()
+
+    def write(self, run: Run, optimiser: torch.optim.Optimizer | None) -> None:
+        """Save everything: first the resumable state, then what is derived from it.
+
+        Raises:
+            ItesError: if the disk is full or the folder cannot be written; what was there stays.
+        """
+        weights = _tensors(run.model.state_dict())
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._replace(self.run_file, lambda p: p.write_text(json.dumps(_describe(run), indent=1) + "\n"))
+            if optimiser is not None:
+                state = {f"model.{k}": v for k, v in weights.items()} | _optimiser_tensors(optimiser)
+                self._replace(self.state_file, lambda p: save_file(state, p, {"step": str(run.step)}))
+            lines = "".join(json.dumps(row) + "\n" for row in run.log)
+            self._replace(self.log_file, lambda p: p.write_text(lines))
+            self._replace(self.model_file, lambda p: save_file(weights, p, {"step": str(run.step)}))
+        except (OSError, SafetensorError) as error:
+            raise ItesError(f"{self.path}: cannot write the checkpoint ({error}); the last one is kept") from error
+
+    def read(self, device: torch.device | str = "cpu") -> Run:
+        """Load the run for use.
+
+        Raises:
+            ItesError: no run here, damaged files, another format version, or weights that do not fit.
+        """
+        run = self._read_description()
+        weights, step = self._read_tensors(self.model_file)
+        self._load_weights(run.model, weights, self.model_file)
+        run.step = step
+        run.model.to(device).eval()
+        run.log = self._read_log(step)
+        return run
+
+    def resume(self, run: Run, optimiser: torch.optim.Optimizer) -> None:
+        """Bring a freshly built run and its optimiser to the saved state, in place.
+
+        Raises:
+            ItesError: as :meth:`read`; or the folder was started with other settings or data.
+        """
+        found = self._read_description()
+        for what, ours, theirs in (
+            ("settings", asdict(run.config), asdict(found.config)),
+            ("seed", run.seed, found.seed),
+            ("data", run.provenance.get("data_sha256"), found.provenance.get("data_sha256")),
+            ("teacher", run.provenance.get("teacher_sha256"), found.provenance.get("teacher_sha256")),
+        ):
+            if ours != theirs:
+                raise ItesError(
+                    f"{self.path}: was started with other {what} ({_difference(theirs, ours)}); "
+                    "resume with the same ones or train into another folder"
+                )
+        if not self.state_file.exists():
+            return  # killed before the first checkpoint: start again from step 0
+        tensors, step = self._read_tensors(self.state_file)
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        self._load_weights(run.model, weights, self.state_file)
+        _load_optimiser(optimiser, tensors, self.state_file)
+        run.step = step
+        run.log = self._read_log(step)
+        run.provenance["seconds"] = found.provenance.get("seconds", 0.0)
+
+    def _read_description(self) -> Run:
+        try:
+            text = json.loads(self.run_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ItesError(
+                f"{self.path}: holds no run (run.json is missing); expected a folder that `ites train` wrote"
+            ) from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise ItesError(f"{self.run_file}: not readable ({error}); restore it or train again") from error
+        if not isinstance(text, dict) or text.get("format") != FORMAT:
+            found = text.get("format") if isinstance(text, dict) else type(text).__name__
+            raise ItesError(
+                f"{self.run_file}: format version {found!r}, this ites_core reads version {FORMAT}; "
+                "use the ites_core that wrote it, or train again"
+            )
+        try:
+            kinds: dict[str, type[TeacherConfig] | type[StudentConfig]] = {
+                "teacher": TeacherConfig,
+                "student": StudentConfig,
+            }
+            config: TeacherConfig | StudentConfig = validate(kinds[text["stage"]], text["config"])
+            skeleton = skeleton_named(text["skeleton"])
+            normalisation = Normalisation(**{k: float(v) for k, v in text["normalisation"].items()})
+            seed, provenance = int(text["seed"]), dict(text["provenance"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ItesError(f"{self.run_file}: field missing or of the wrong kind ({error})") from error
+        return Run(build_model(config, skeleton), config, normalisation, skeleton, seed, 0, provenance)
+
+    def _read_tensors(self, file: Path) -> tuple[dict[str, Tensor], int]:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                step = int((tensors.metadata() or {}).get("step", "-1"))
+                return {name: tensors.get_tensor(name) for name in tensors.keys()}, step  # noqa: SIM118
+        except FileNotFoundError:
+            raise ItesError(
+                f"{file}: is missing; the run was interrupted before its first checkpoint, use --resume"
+            ) from None
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ItesError(f"{file}: damaged ({error}); restore it or train again") from error
+
+    @staticmethod
+    def _load_weights(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ItesError(f"{file}: weights do not fit the settings in run.json ({reason})") from error
+
+    def _read_log(self, step: int) -> Log:
+        """The log up to a step; lines after it, or a last line cut short, belong to a lost future."""
+        rows: Log = []
+        if self.log_file.exists():
+            for line in self.log_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    break
+                if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] <= step:
+                    rows.append(row)
+        return rows
+
+    @staticmethod
+    def _replace(file: Path, write: Callable[[Path], Any]) -> None:
+        temporary = file.with_name(f".{file.name}.tmp")
+        try:
+            write(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Where a result was made: commit, versions, device."""
+    return {
+        "commit": _commit(),
+        "ites_core": ites_core.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"cpu, {torch.get_num_threads()} threads",
+    }
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        out = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return out.stdout.strip() or None
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "stage": run.stage,
+        "config": asdict(run.config),
+        "skeleton": run.skeleton.name,
+        "normalisation": asdict(run.normalisation),
+        "seed": run.seed,
+        "provenance": run.provenance,
+    }
+
+
+def _tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().contiguous() for k, v in state.items()}
+
+
+def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimiser.state_dict()["state"]
+    return _tensors({f"optimiser.{i}.{k}": v for i, s in state.items() for k, v in s.items() if v is not None})
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], file: Path) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    try:
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = tensor
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise ItesError(f"{file}: optimiser state does not fit ({error}); train again") from error
+
+
+def _difference(found: Any, given: Any) -> str:
+    if isinstance(found, dict) and isinstance(given, dict):
+        return ", ".join(f"{k}: {found.get(k)!r} there, {v!r} now" for k, v in given.items() if found.get(k) != v)
+    return f"{str(found)[:12]!r} there, {str(given)[:12]!r} now"
