@@ -46,7 +46,8 @@ assets: $(READY)
 	python book/fetch_assets.py
 
 book: assets
-	jupyter-book build book -W -n --keep-going
+	rm -rf _build
+	jupyter-book build book -W -n --keep-going || { cat _build/html/reports/*.err.log 2>/dev/null; exit 1; }
 	python book/check_pages.py _build/html
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
