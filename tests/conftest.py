@@ -10,6 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from ites_core.data import MocapArchive, save_archive
+from ites_core.data.sampler import PoseSampler
+
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -53,3 +56,18 @@ def chromium() -> str:
     if CHROMIUM is None:
         pytest.skip("no Chromium")
     return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def tiny_archive() -> MocapArchive:
+    """A few sampled sequences with train, val and test parts: enough to train a smoke-sized network."""
+    sampler = PoseSampler.embedded()
+    return sampler.archive(sequences=12, frames=20, test_sequences=3, subjects=6, test_subjects=2, seed=5)
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_archive: MocapArchive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same archive as a file."""
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    save_archive(tiny_archive, path)
+    return path
