@@ -14,6 +14,7 @@ import base64
 import html
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ites_core.camera import CAMERA_DISTANCE, project
@@ -79,19 +81,23 @@ def draw_pose_3d(
         ax: axes made with ``projection="3d"``. With ``azim=-90, elev=0`` you look where the camera looks.
         pose3d: (N, 3) root-relative, camera frame.
         elev, azim: from where to look, degrees.
-        radius: half the side of the drawn cube; None fits the pose.
+        radius: half the side of the drawn cube, whose middle is the pose's; None fits the pose.
         unit: for the axes' labels.
         line: passed to every bone.
     """
     x, y, z = _check(pose3d, 3, skeleton).T
     _draw_bones(ax, list(zip(x, z, -y, strict=True)), skeleton, line)
-    r = radius if radius is not None else 1.05 * float(pose3d.abs().max())
-    ax.set(xlim=(-r, r), ylim=(-r, r), zlim=(-r, r))
-    ax.set_box_aspect((1, 1, 1))
+    middle, half = _extent(pose3d)
+    r = half if radius is None else radius
+    a, b, c = middle.tolist()
+    ax.set(xlim=(a - r, a + r), ylim=(c - r, c + r), zlim=(-b - r, -b + r))
+    ax.set_box_aspect((1, 1, 1), zoom=0.92)
+    for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     ax.view_init(elev=elev, azim=azim)
-    ax.set_xlabel(f"x right [{unit}]", fontsize=7, labelpad=-6)
-    ax.set_ylabel(f"z away [{unit}]", fontsize=7, labelpad=-6)
-    ax.set_zlabel(f"−y up [{unit}]", fontsize=7, labelpad=-6)
+    ax.set_xlabel(f"x right [{unit}]", fontsize=7, labelpad=-7)
+    ax.set_ylabel(f"z away [{unit}]", fontsize=7, labelpad=-7)
+    ax.set_zlabel(f"up, −y [{unit}]", fontsize=7, labelpad=-7)
     ax.tick_params(labelsize=6, pad=-2)
 
 
@@ -116,7 +122,7 @@ def draw_poses_3d(
     columns = min(columns, len(poses))
     rows = -(-len(poses) // columns)
     fig = plt.figure(figsize=(size * columns, size * rows * 1.08), facecolor="white", layout="constrained")
-    kwargs.setdefault("radius", 1.05 * max(float(p.abs().max()) for p in poses.values()))
+    kwargs.setdefault("radius", max(_extent(pose)[1] for pose in poses.values()))
     for k, (name, pose) in enumerate(poses.items()):
         ax = fig.add_subplot(rows, columns, k + 1, projection="3d")
         draw_pose_3d(ax, pose, skeleton, **kwargs)
@@ -248,8 +254,11 @@ class Embedded:
         self.figure, self.page = figure, page
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Plotly's own format first (JupyterLab, editors); the built page takes the HTML."""
-        return {"application/vnd.plotly.v1+json": json.loads(self.figure.to_json()), "text/html": self.page}
+        """HTML for the built page; a live notebook server also gets plotly's own format, and prefers it."""
+        bundle: dict[str, Any] = {"text/html": self.page}
+        if "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ:
+            bundle["application/vnd.plotly.v1+json"] = json.loads(self.figure.to_json())
+        return bundle
 
 
 def embed(fig: go.Figure, alt: str, still: Figure | None = None) -> Embedded:
@@ -311,7 +320,7 @@ def _scene(radius: float, unit: str, domain: Sequence[float] = (0.0, 1.0)) -> di
         "yaxis": {"title": f"z away [{unit}]", **axis},
         "zaxis": {"title": f"−y up [{unit}]", **axis},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.0, "y": -1.55, "z": 0.45}},
+        "camera": {"eye": {"x": 1.3, "y": -2.0, "z": 0.5}},
         "domain": {"x": list(domain), "y": [0.0, 1.0]},
     }
 
@@ -365,6 +374,12 @@ def _draw_bones(ax: Any, points: Sequence[Any], skeleton: Skeleton, line: Mappin
             **line,
         }
         ax.plot(*zip(points[bone[0]], points[bone[1]], strict=True), **look)
+
+
+def _extent(pose: Tensor) -> tuple[Tensor, float]:
+    """Middle (3,) of the box around a pose, and half its longest side with a margin."""
+    low, high = pose.amin(dim=0), pose.amax(dim=0)
+    return (low + high) / 2, 0.55 * float((high - low).max()) or 1.0
 
 
 def _legend_handles() -> list[Any]:

@@ -8,8 +8,8 @@
   const range = (name, max, start, say, act) => {
     const label = document.createElement("label"), input = document.createElement("input");
     const value = document.createElement("output");
-    label.style.cssText = "flex:1 1 16rem;display:flex;align-items:center;gap:.5rem";
-    input.style.flex = "1";
+    label.style.cssText = "flex:1 1 16rem;display:flex;align-items:center;gap:.5rem;white-space:nowrap";
+    input.style.cssText = "flex:1;min-width:4rem";
     value.style.minWidth = "6em";
     Object.assign(input, {type: "range", min: 0, max: max, step: 1, value: start});
     const show = () => {
