@@ -11,6 +11,8 @@ Conventions, here and everywhere in the package:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -43,9 +45,7 @@ def project(points: Tensor, distance: float = CAMERA_DISTANCE, min_depth: float 
     return points[..., :2] / depth
 
 
-def unproject(
-    image: Tensor, depth: Tensor, distance: float = CAMERA_DISTANCE, min_depth: float = MIN_DEPTH
-) -> Tensor:
+def unproject(image: Tensor, depth: Tensor, distance: float = CAMERA_DISTANCE, min_depth: float = MIN_DEPTH) -> Tensor:
     """Inverse of :func:`project` for known depths: (u z, v z, d) with z = max(min_depth, distance + d).
 
     Args:
@@ -64,7 +64,19 @@ def unproject(
 
 def rotate(points: Tensor, rotation: Tensor) -> Tensor:
     """Apply ``x' = R x`` to row vectors: points (..., N, 3), rotation (..., 3, 3), both broadcast."""
-    return points @ rotation.mT
+    with full_precision(points):
+        return points @ rotation.mT
+
+
+@contextmanager
+def full_precision(points: Tensor) -> Iterator[None]:
+    """Geometry stays in float32 where autocast puts matrix products into bfloat16. Chapter 5."""
+    kind = points.device.type
+    if torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            yield
+    else:
+        yield
 
 
 def rotation_from_vector(vector: Tensor) -> Tensor:
@@ -87,7 +99,28 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
     k = torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=-1).unflatten(-1, (3, 3))
     a = torch.sinc(angle / torch.pi)
     b = 0.5 * torch.sinc(angle / (2 * torch.pi)) ** 2
-    return torch.eye(3, dtype=vector.dtype, device=vector.device) + a * k + b * (k @ k)
+    with full_precision(vector):
+        return torch.eye(3, dtype=vector.dtype, device=vector.device) + a * k + b * (k @ k)
+
+
+def rotation_from_two_vectors(vectors: Tensor) -> Tensor:
+    """Gram-Schmidt on two 3-vectors gives the first two columns of R, their cross product the third.
+
+    A continuous way to write every rotation: no three numbers can follow a full turn without a jump,
+    six can.
+
+    Args:
+        vectors: (..., 6) two vectors, not parallel.
+
+    Returns:
+        (..., 3, 3) rotation matrices, acting on column vectors.
+
+    Source: Zhou et al. 2019, On the continuity of rotation representations. Chapter 3.
+    """
+    first, second = vectors.unflatten(-1, (2, 3)).unbind(-2)
+    x = torch.nn.functional.normalize(first, dim=-1)
+    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 
 def random_rotations(
@@ -124,9 +157,7 @@ def random_rotations(
     if family == "vertical":
         angle = 2 * torch.pi * torch.rand(*size, 1, generator=generator, device=device)
         return rotation_from_vector(angle * torch.tensor([0.0, 1.0, 0.0], device=device))
-    raise ItesError(
-        f"unknown rotation family {family!r}: expected one of {', '.join(get_args(RotationFamily))}"
-    )
+    raise ItesError(f"unknown rotation family {family!r}: expected one of {', '.join(get_args(RotationFamily))}")
 
 
 def _rotation_from_quaternion(q: Tensor) -> Tensor:

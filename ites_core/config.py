@@ -18,6 +18,7 @@ from ites_core.camera import RotationFamily
 from ites_core.errors import ItesError
 from ites_core.losses import LossForm
 from ites_core.models.student import Graph
+from ites_core.models.teacher import RotationHead
 
 PresetName = Literal["paper", "official", "small", "smoke"]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -76,6 +77,7 @@ class TeacherConfig(TrainingConfig):
         weight_rep, weight_ric: lambda_REP and lambda_RIC; 0 leaves the loss out.
         free_root_after: epoch after which the dictionary's root may leave the origin (the release:
             15); None keeps it pinned.
+        rotation_head: how the camera view leaves the network: a rotation vector, or two vectors.
     """
 
     atoms: PositiveInt = 12
@@ -85,6 +87,7 @@ class TeacherConfig(TrainingConfig):
     weight_rep: float = 5.0
     weight_ric: float = 1.0
     free_root_after: int | None = None
+    rotation_head: RotationHead = "vector"
 
 
 @dataclass(frozen=True, config=_STRICT)

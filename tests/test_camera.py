@@ -52,9 +52,7 @@ def angles(rotations: Tensor) -> Tensor:
 
 def test_project_by_hand():
     points = torch.tensor([[0.0, 0, 0], [1, 2, 0], [1, 2, 5], [1, 2, -4.5], [1, 2, -100]])
-    expected = torch.tensor(
-        [[0, 0], [0.2, 0.4], [0.1, 0.2], [1, 2], [1, 2]]
-    )  # z = 5, 5, 10, then clamped at 1
+    expected = torch.tensor([[0, 0], [0.2, 0.4], [0.1, 0.2], [1, 2], [1, 2]])  # z = 5, 5, 10, then clamped at 1
     torch.testing.assert_close(project(points), expected)
 
 
@@ -144,9 +142,7 @@ def test_rodrigues_gradient(angle):
 def test_rodrigues_gradient_near_zero_is_the_cross_product(size, dtype):
     """dR/dv = [e_i]_x + O(|v|), also where the quotients' derivatives cancel badly or underflow."""
     v = (size * torch.tensor([0.6, -0.64, 0.48], dtype=torch.float64)).to(dtype)
-    jacobian = torch.autograd.functional.jacobian(
-        rotation_from_vector, v
-    )  # (3, 3, 3): row, column, component
+    jacobian = torch.autograd.functional.jacobian(rotation_from_vector, v)  # (3, 3, 3): row, column, component
     generators = torch.stack([cross_matrix(e) for e in torch.eye(3, dtype=dtype)], dim=-1)
     assert jacobian.isfinite().all()
     torch.testing.assert_close(jacobian, generators, atol=1e-6 + 2 * size, rtol=0)
@@ -154,9 +150,7 @@ def test_rodrigues_gradient_near_zero_is_the_cross_product(size, dtype):
 
 def test_rotate_acts_on_column_vectors():
     quarter = rotation_from_vector(torch.tensor([0.0, 0.0, math.pi / 2]))  # x to y
-    torch.testing.assert_close(
-        rotate(torch.eye(3), quarter), torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
-    )
+    torch.testing.assert_close(rotate(torch.eye(3), quarter), torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]))
     points, r = normal(7, 17, 3), rotation_from_vector(normal(7, 3, seed=1))
     expected = torch.einsum("bij,bnj->bni", r, points)
     torch.testing.assert_close(rotate(points, r), expected)
@@ -194,9 +188,7 @@ def test_haar_statistics():
     r = random_rotations(n, seeded(), "haar")
     a = angles(r)
     assert a.mean().item() == pytest.approx(math.degrees(math.pi / 2 + 2 / math.pi), abs=0.3)  # 126.5
-    assert (a < 30).double().mean().item() == pytest.approx(
-        (math.pi / 6 - 0.5) / math.pi, abs=0.001
-    )  # 0.0075
+    assert (a < 30).double().mean().item() == pytest.approx((math.pi / 6 - 0.5) / math.pi, abs=0.001)  # 0.0075
     for axis in range(3):
         image = r[..., axis].double()  # where the axis goes
         assert image.mean(0).abs().max() < 0.01
@@ -220,9 +212,7 @@ def test_axis_angle_statistics():
     a = angles(r)
     assert a.mean().item() == pytest.approx(90, abs=0.5)
     assert (a < 30).double().mean().item() == pytest.approx(1 / 6, abs=0.005)  # 0.167
-    skew = torch.stack(
-        [r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]], -1
-    ).double()
+    skew = torch.stack([r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1]], -1).double()
     axis = skew / skew.norm(dim=-1, keepdim=True)
     assert axis.mean(0).abs().max() < 0.01
     torch.testing.assert_close(axis.T @ axis / len(axis), torch.eye(3).double() / 3, atol=0.005, rtol=0)
@@ -239,9 +229,7 @@ def test_vertical_keeps_y_and_covers_the_circle():
 
 
 def test_unknown_family_is_named():
-    with pytest.raises(
-        ItesError, match="unknown rotation family 'uniform': expected one of haar, axis_angle, vert"
-    ):
+    with pytest.raises(ItesError, match="unknown rotation family 'uniform': expected one of haar, axis_angle, vert"):
         random_rotations(3, seeded(), "uniform")  # type: ignore[arg-type]
 
 

@@ -125,9 +125,7 @@ def test_equals_the_naive_loop(metric, kind, oracle_flip):
         assert frame.item() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "kind", ["random", "reflected", "flat prediction", "flat target", "tilted flat prediction"]
-)
+@pytest.mark.parametrize("kind", ["random", "reflected", "flat prediction", "flat target", "tilted flat prediction"])
 def test_procrustes_rotation_equals_scipy(kind):
     prediction, target = poses(kind)
     rotation = procrustes_align(prediction, target).rotation
