@@ -28,6 +28,8 @@ from ites_core.errors import ItesError
 from ites_core.skeleton import Skeleton
 
 W_CONTACT = 0.3  # metres that a unit of squashed clearance or slip is worth
+HASTE = 1.0  # how much less fast motion counts than slow motion in the principal components
+CALM = 0.6  # the small components are drawn independently, which adds tremor: scale them down to real speeds
 TOLERANCE = 0.02  # metres (root of the sum over joints) by which overlapping keys may differ
 
 TERMS = (
@@ -39,11 +41,12 @@ TERMS = (
 def fit_sampler(
     archive: MocapArchive,
     seed: int = 0,
-    dimensions: int = 96,
+    dimensions: int = 88,
     full: int = 48,
-    components: int = 80,
+    components: int = 88,
     shrinkage: float = 0.1,
-    stride: int = 2,
+    stride: int = 4,
+    rounds: int = 40,
 ) -> PoseSampler:
     """Fit a :class:`PoseSampler` to the training subjects of an archive.
 
@@ -56,6 +59,7 @@ def fit_sampler(
         shrinkage: share of the pooled covariance in each component's covariance, 0 to 1: keeps a
             component from tracing one recording.
         stride: distance of the starts of the snippets that are learnt from, frames.
+        rounds: of expectation and maximisation.
 
     Raises:
         ItesError: if scikit-learn is absent, or the training split has too few snippets.
@@ -73,14 +77,12 @@ def fit_sampler(
     body_mean, body_factor = _fit_bodies(train)
     groups, _ = body_groups(skeleton)
     importance = _importance(flat.mean(dim=0).unflatten(0, (KEYS, -1)), body_mean.exp()[list(groups)], rest, skeleton)
-    mean, basis, latent = _principal_components(flat, importance.repeat(KEYS), dimensions)
-    weights, centres, factors = _fit_mixture(latent, full, components, shrinkage, seed)
+    mean, basis, latent = _principal_components(snippets, importance, dimensions)
+    weights, centres, factors = _fit_mixture(latent, full, components, shrinkage, rounds, seed)
     noise = (TOLERANCE / importance).repeat(OVERLAP)
-    keys = flat.unflatten(1, (KEYS, -1))
-    swing = keys[..., layout(skeleton).swing].unflatten(-1, (-1, 2)).flatten(0, 1)  # (M * KEYS, bones, 2)
-    joint_limits = _quantile(swing @ swing_directions().mT, 0.999) + 0.02
+    limits, joint_limits = _limits(snippets.flatten(0, 1), skeleton)
     return PoseSampler(
-        rest=rest, limits=torch.stack([keys.amin(dim=(0, 1)), keys.amax(dim=(0, 1))]), joint_limits=joint_limits,
+        rest=rest, limits=limits, joint_limits=joint_limits,
         mean=mean, basis=basis, noise=noise,
         weights=weights, centres=centres, factors=factors, body_mean=body_mean, body_factor=body_factor,
         skeleton=skeleton,
@@ -95,6 +97,7 @@ def fit_sampler(
             "components": components,
             "shrinkage": shrinkage,
             "stride": stride,
+            "rounds": rounds,
             "terms": TERMS,
             "commit": _commit(),
         },
@@ -192,18 +195,27 @@ def _importance(keys: Tensor, lengths: Tensor, rest: Tensor, skeleton: Skeleton)
     return result
 
 
-def _principal_components(flat: Tensor, importance: Tensor, dimensions: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (D,), basis (D, d) and unit-variance latents (M, d) of weighted features (M, D)."""
-    mean = flat.mean(dim=0)
-    weighted = (flat - mean) * importance
-    values, vectors = torch.linalg.eigh(weighted.mT @ weighted / len(flat))
+def _principal_components(snippets: Tensor, importance: Tensor, dimensions: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (D,), basis (D, d) and unit-variance latents (M, d) of snippets (M, KEYS, S), D = KEYS * S.
+
+    Features are weighted by ``importance`` (S,) and by how slowly they change: the m-th cosine over the keys
+    counts 1 / (1 + HASTE * m), so the components describe poses well before they describe tremor.
+    """
+    m = torch.arange(KEYS, dtype=torch.float64)
+    cosines = torch.cos(torch.pi * m[:, None] * (m + 0.5) / KEYS)
+    cosines = cosines / cosines.norm(dim=1, keepdim=True)  # orthonormal rows
+    weight = cosines.mT @ torch.diag(1 / (1 + HASTE * m)) @ cosines  # (KEYS, KEYS), symmetric
+    mean = snippets.mean(dim=0)
+    weighted = (weight @ (snippets - mean) * importance).flatten(1)
+    values, vectors = torch.linalg.eigh(weighted.mT @ weighted / len(weighted))
     values, vectors = values[-dimensions:].flip(0), vectors[:, -dimensions:].flip(1)
     latent = weighted @ vectors / values.sqrt()
-    return mean, vectors * values.sqrt() / importance.unsqueeze(-1), latent
+    basis = (vectors * values.sqrt()).unflatten(0, (KEYS, -1)).permute(2, 0, 1) / importance
+    return mean.flatten(), torch.linalg.solve(weight, basis).flatten(1).mT.contiguous(), latent
 
 
 def _fit_mixture(
-    latent: Tensor, full: int, components: int, shrinkage: float, seed: int
+    latent: Tensor, full: int, components: int, shrinkage: float, rounds: int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weights (K,), centres (K, d) and lower Cholesky factors (K, d, d) of a Gaussian mixture.
 
@@ -214,9 +226,9 @@ def _fit_mixture(
         from sklearn.mixture import GaussianMixture
     except ImportError as error:
         raise ItesError("fitting the sampler needs scikit-learn: pip install scikit-learn") from error
-    model = GaussianMixture(components, reg_covar=1e-3, random_state=seed, max_iter=60, tol=1e-3)
+    model = GaussianMixture(components, reg_covar=1e-3, random_state=seed, max_iter=rounds, tol=1e-3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # sixty rounds are enough for our purpose
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the rounds given are enough for our purpose
         share = torch.from_numpy(model.fit(latent[:, :full].numpy()).predict_proba(latent[:, :full].numpy()))
     share = share + 1e-9
     share = share / share.sum(dim=0)  # (M, K): how much each snippet counts for a component
@@ -224,10 +236,25 @@ def _fit_mixture(
     variance = (share.mT @ latent.square() - centres.square()).clamp(min=1e-4)
     covariances = torch.diag_embed(variance)
     covariances[:, :full, :full] = torch.from_numpy(np.asarray(model.covariances_))
+    covariances[:, range(full, latent.shape[1]), range(full, latent.shape[1])] *= CALM**2
     centres[:, :full] = torch.from_numpy(np.asarray(model.means_))
     weights = torch.from_numpy(np.asarray(model.weights_))
     pooled = (weights[:, None, None] * covariances).sum(dim=0)
     return weights, centres, torch.linalg.cholesky((1 - shrinkage) * covariances + shrinkage * pooled)
+
+
+def _limits(keys: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
+    """Range of the features (2, S) and reach of every bone (bones, DIRECTIONS) among keys (M, S).
+
+    One in a thousand swings lies beyond its reach in each direction, plus a degree. Height above the
+    floor, slip and turning, which have long tails, are cut at one in five hundred.
+    """
+    cols = layout(skeleton)
+    swing = keys[:, cols.swing].unflatten(-1, (-1, 2)) @ swing_directions().mT
+    limits = torch.stack([keys.amin(dim=0), keys.amax(dim=0)])
+    world = keys[:, cols.clearance.start :]
+    limits[:, cols.clearance.start :] = torch.stack([_quantile(world, 0.002), _quantile(world, 0.998)])
+    return limits, _quantile(swing, 0.999) + 0.02
 
 
 def _quantile(values: Tensor, q: float) -> Tensor:

@@ -25,7 +25,7 @@ from ites_core.skeleton import H36M17, Skeleton
 UP = (0.0, 1.0, 0.0)
 MAX_SWING = 3.0  # radians; the logarithm is not defined at half a turn
 CONTACT = 0.02  # metres: joints this much higher than the lowest one share in the contact
-STANDING, GRAIN = 0.11, 0.03  # leg lengths: clearance of a standing body's ankles; where squashing sets in
+STANDING, GRAIN = 0.11, 0.06  # leg lengths: clearance of a standing body's ankles; where squashing sets in
 SLIP_GRAIN = 0.3  # leg lengths a second
 MAX_SQUASHED = 5.0  # asinh of 74 grains
 

@@ -171,7 +171,9 @@ class PoseSampler:
             raise ItesError("sampler archive: every size must be at least 1")
         generator = torch.Generator().manual_seed(seed)
         total = sequences + test_sequences
-        person = [i % subjects for i in range(sequences)] + [subjects + i % test_subjects for i in range(test_sequences)]
+        person = [i % subjects for i in range(sequences)] + [
+            subjects + i % test_subjects for i in range(test_sequences)
+        ]
         lengths = self.bodies(subjects + test_subjects, generator)[person]
         positions = self.motions(total, frames, generator, lengths=lengths)
         return MocapArchive(
@@ -353,7 +355,9 @@ def catmull_rom(keys: Tensor, times: Tensor) -> Tensor:
     The cubic Hermite spline whose slope at a key is half the difference of its neighbours, so position and
     velocity are continuous. Times beyond the last key are held at it.
     """
-    padded = torch.cat([2 * keys[..., :1, :] - keys[..., 1:2, :], keys, 2 * keys[..., -1:, :] - keys[..., -2:-1, :]], -2)
+    padded = torch.cat(
+        [2 * keys[..., :1, :] - keys[..., 1:2, :], keys, 2 * keys[..., -1:, :] - keys[..., -2:-1, :]], -2
+    )
     i = times.floor().long().clamp(0, keys.shape[-2] - 2)
     t = (times - i).clamp(0, 1).to(keys.dtype).unsqueeze(-1)
     a, b, c, d = (padded[..., i + k, :] for k in range(4))
