@@ -23,6 +23,7 @@ from ites_core.data.kinematics import (
     pelvis_frame,
     turn_about_up,
 )
+from ites_core.data.mixture import Mixture
 from ites_core.data.sampler import KEY_RATE, KEYS, OVERLAP, PoseSampler, body_groups, swing_directions
 from ites_core.errors import ItesError
 from ites_core.skeleton import Skeleton
@@ -78,14 +79,12 @@ def fit_sampler(
     groups, _ = body_groups(skeleton)
     importance = _importance(flat.mean(dim=0).unflatten(0, (KEYS, -1)), body_mean.exp()[list(groups)], rest, skeleton)
     mean, basis, latent = _principal_components(snippets, importance, dimensions)
-    weights, centres, factors = _fit_mixture(latent, full, components, shrinkage, rounds, seed)
+    mixture = _fit_mixture(latent, full, components, shrinkage, rounds, seed)
     noise = (TOLERANCE / importance).repeat(OVERLAP)
     limits, joint_limits = _limits(snippets.flatten(0, 1), skeleton)
     return PoseSampler(
-        rest=rest, limits=limits, joint_limits=joint_limits,
-        mean=mean, basis=basis, noise=noise,
-        weights=weights, centres=centres, factors=factors, body_mean=body_mean, body_factor=body_factor,
-        skeleton=skeleton,
+        rest=rest, limits=limits, joint_limits=joint_limits, mean=mean, basis=basis, noise=noise,
+        mixture=mixture, body_mean=body_mean, body_factor=body_factor, skeleton=skeleton,
         provenance={
             "data": Path(archive.source).name,
             "checksum": archive.checksum(),
@@ -214,12 +213,10 @@ def _principal_components(snippets: Tensor, importance: Tensor, dimensions: int)
     return mean.flatten(), torch.linalg.solve(weight, basis).flatten(1).mT.contiguous(), latent
 
 
-def _fit_mixture(
-    latent: Tensor, full: int, components: int, shrinkage: float, rounds: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights (K,), centres (K, d) and lower Cholesky factors (K, d, d) of a Gaussian mixture.
+def _fit_mixture(latent: Tensor, full: int, components: int, shrinkage: float, rounds: int, seed: int) -> Mixture:
+    """The mixture of latents (M, d).
 
-    The mixture is fitted to the first ``full`` latents; the others get each component's mean and variance.
+    It is fitted to the first ``full`` latents; the others get each component's mean and variance.
     """
     try:
         from sklearn.exceptions import ConvergenceWarning
@@ -240,7 +237,7 @@ def _fit_mixture(
     centres[:, :full] = torch.from_numpy(np.asarray(model.means_))
     weights = torch.from_numpy(np.asarray(model.weights_))
     pooled = (weights[:, None, None] * covariances).sum(dim=0)
-    return weights, centres, torch.linalg.cholesky((1 - shrinkage) * covariances + shrinkage * pooled)
+    return Mixture(weights, centres, torch.linalg.cholesky((1 - shrinkage) * covariances + shrinkage * pooled))
 
 
 def _limits(keys: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ floor, the slip of that joint along the floor, and the turning rate about the ve
 follows from the slip: a planted foot has none, however the body moves above it.
 
 Clearance and slip are in *leg lengths* (thigh plus shin), so that a tall body takes longer steps, and
-squashed, so that a centimetre counts near the floor and little in the air. :func:`encode` and :func:`decode` are a pair: decoding with the same bone lengths gives the motion
-back, up to a turn about the vertical and a shift along the floor.
+squashed, so that a centimetre counts near the floor and little in the air. :func:`encode` and
+:func:`decode` are a pair: decoding with the same bone lengths gives the motion back, up to a turn about the vertical and a shift along the floor.
 """
 
 from __future__ import annotations
@@ -219,3 +219,17 @@ def turn_about_up(angle: Tensor) -> Tensor:
     c, s = angle.cos(), angle.sin()
     o, one = torch.zeros_like(c), torch.ones_like(c)
     return torch.stack([c, o, s, o, one, o, -s, o, c], dim=-1).unflatten(-1, (3, 3))
+
+
+def catmull_rom(keys: Tensor, times: Tensor) -> Tensor:
+    """Smooth curve through keys at times 0, 1, 2, ...: keys (..., T, S), times (F,) to (..., F, S).
+
+    The cubic Hermite spline whose slope at a key is half the difference of its neighbours, so position and
+    velocity are continuous. Times beyond the last key are held at it.
+    """
+    before, after = 2 * keys[..., :1, :] - keys[..., 1:2, :], 2 * keys[..., -1:, :] - keys[..., -2:-1, :]
+    padded = torch.cat([before, keys, after], dim=-2)
+    i = times.floor().long().clamp(0, keys.shape[-2] - 2)
+    t = (times - i).clamp(0, 1).to(keys.dtype).unsqueeze(-1)
+    a, b, c, d = (padded[..., i + k, :] for k in range(4))
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))

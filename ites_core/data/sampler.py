@@ -31,7 +31,8 @@ from torch import Tensor
 
 from ites_core.camera import rotate
 from ites_core.data.archive import MocapArchive
-from ites_core.data.kinematics import decode, layout, turn_about_up
+from ites_core.data.kinematics import catmull_rom, decode, layout, turn_about_up
+from ites_core.data.mixture import Conditional, Mixture, pack, standard_normal, unpack
 from ites_core.errors import ItesError
 from ites_core.skeleton import H36M17, Skeleton, skeleton_named
 
@@ -55,7 +56,7 @@ class PoseSampler:
         mean: (KEYS * S,) mean snippet, S features a key.
         basis: (KEYS * S, d) principal components, scaled so that the latents have unit variance.
         noise: (OVERLAP * S,) standard deviation allowed between overlapping keys.
-        weights: (K,) mixture weights. centres: (K, d). factors: (K, d, d) lower Cholesky factors.
+        mixture: of K Gaussians over the d latents.
         body_mean: (B,) mean logarithm of bone lengths in metres, one of each left and right pair.
         body_factor: (B, B) lower Cholesky factor of their covariance.
         provenance: what the parameters were fitted to, by whom, on what terms.
@@ -67,36 +68,40 @@ class PoseSampler:
     mean: Tensor
     basis: Tensor
     noise: Tensor
-    weights: Tensor
-    centres: Tensor
-    factors: Tensor
+    mixture: Mixture
     body_mean: Tensor
     body_factor: Tensor
     provenance: dict[str, Any] = field(default_factory=dict)
     skeleton: Skeleton = H36M17
 
     def __post_init__(self) -> None:
-        s, n = layout(self.skeleton).size, len(self.skeleton)
-        k, d = self.centres.shape if self.centres.ndim == 2 else (0, 0)
-        b = len(body_groups(self.skeleton)[1])
+        cols, n = layout(self.skeleton), len(self.skeleton)
+        s, b = cols.size, len(body_groups(self.skeleton)[1])
+        k, d = self.mixture.centres.shape if self.mixture.centres.ndim == 2 else (0, 0)
         expected = {
-            "rest": (n, 3), "limits": (2, s), "joint_limits": (len(layout(self.skeleton).bones), DIRECTIONS),
-            "mean": (KEYS * s,), "basis": (KEYS * s, d), 
-            "noise": (OVERLAP * s,), "weights": (k,), "centres": (k, d), "factors": (k, d, d), "body_mean": (b,), "body_factor": (b, b),
+            "rest": (n, 3), "limits": (2, s), "joint_limits": (len(cols.bones), DIRECTIONS), "mean": (KEYS * s,),
+            "basis": (KEYS * s, d), "noise": (OVERLAP * s,), "weights": (k,), "centres": (k, d), "factors": (k, d, d),
+            "body_mean": (b,), "body_factor": (b, b),
         }  # fmt: skip
         for name, shape in expected.items():
-            tensor: Tensor = getattr(self, name)
+            tensor = self._parameter(name)
             if tuple(tensor.shape) != shape or 0 in shape:
                 raise ItesError(f"pose sampler: {name}: found shape {tuple(tensor.shape)}, expected {shape}")
             if not tensor.isfinite().all():
                 raise ItesError(f"pose sampler: {name}: holds NaN or infinity; the parameters are damaged")
+        if not (self.mixture.weights > 0).all() or not (self.noise > 0).all():
+            raise ItesError("pose sampler: weights and noise must be positive; the parameters are damaged")
+
+    def _parameter(self, name: str) -> Tensor:
+        parameter: Tensor = getattr(self.mixture if name in ("weights", "centres", "factors") else self, name)
+        return parameter
 
     # ---------------------------------------------------------------- drawing
 
     def bodies(self, n: int, generator: torch.Generator) -> Tensor:
         """Bone lengths of n people, (n, N - 1) metres, symmetric left to right."""
         groups, _ = body_groups(self.skeleton)
-        z = _normal((n, len(self.body_mean)), generator).clamp(-2.5, 2.5)
+        z = standard_normal((n, len(self.body_mean)), generator).clamp(-2.5, 2.5)
         return (self.body_mean + z @ self.body_factor.mT).exp()[:, list(groups)]
 
     def poses(self, n: int, generator: torch.Generator) -> Tensor:
@@ -109,7 +114,7 @@ class PoseSampler:
         """
         if n < 1:
             raise ItesError(f"poses: found n = {n}, expected at least 1")
-        keys = self._keys(self._snippets(n, generator))
+        keys = self._keys(self.mixture.draw(n, generator))
         moment = torch.randint(KEYS, (n,), generator=generator)
         features = self._within_limits(keys[torch.arange(n), moment]).unsqueeze(-2)
         return self._place(features, self.bodies(n, generator), KEY_RATE, generator)[:, 0]
@@ -196,62 +201,17 @@ class PoseSampler:
         """Latents (n, d) to key features (n, KEYS, S)."""
         return (self.mean + latent @ self.basis.mT).unflatten(-1, (KEYS, -1))
 
-    def _snippets(self, n: int, generator: torch.Generator) -> Tensor:
-        """n independent draws from the mixture: latents (n, d)."""
-        return self._draw(torch.multinomial(self.weights, n, replacement=True, generator=generator), generator)
-
-    def _draw(self, component: Tensor, generator: torch.Generator) -> Tensor:
-        z = _normal((len(component), self.centres.shape[1]), generator)
-        out = torch.empty_like(z)
-        for k in component.unique().tolist():  # far faster than gathering a matrix for every draw
-            mine = component == k
-            out[mine] = self.centres[k] + z[mine] @ self.factors[k].mT
-        return out
-
     def _chain(self, n: int, snippets: int, generator: torch.Generator) -> Tensor:
         """n chains of snippets as keys (n, OVERLAP + HOP * snippets, S), cross-faded where they overlap."""
-        track = self._keys(self._snippets(n, generator))
+        track = self._keys(self.mixture.draw(n, generator))
         fade = (torch.arange(1, OVERLAP + 1).double() / (OVERLAP + 1)).unsqueeze(-1)
-        condition = self._conditional()
+        m = len(self.noise)
+        condition = Conditional(self.mixture, self.basis[:m], self.mean[:m], self.noise)
         for _ in range(snippets - 1):
-            new = self._keys(self._continue(track[:, -OVERLAP:].flatten(1), condition, generator))
+            new = self._keys(condition.draw(track[:, -OVERLAP:].flatten(1), generator))
             joint = (1 - fade) * track[:, -OVERLAP:] + fade * new[:, :OVERLAP]
             track = torch.cat([track[:, :-OVERLAP], joint, new[:, OVERLAP:]], dim=1)
         return track
-
-    def _conditional(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What conditioning on the first keys needs, for every component k.
-
-        The first keys are y = H w + noise with H (m, d) the upper rows of the basis, m = OVERLAP * S.
-
-        Returns:
-            expected y (K, m), lower Cholesky factor of y's covariance (K, m, m), Kalman gain (K, d, m).
-        """
-        m = OVERLAP * layout(self.skeleton).size
-        h = self.basis[:m]
-        hf = h @ self.factors  # (K, m, d)
-        chol = torch.linalg.cholesky(hf @ hf.mT + torch.diag(self.noise**2))
-        gain = torch.cholesky_solve(hf @ self.factors.mT, chol).mT
-        return self.mean[:m] + self.centres @ h.mT, chol, gain
-
-    def _continue(self, y: Tensor, condition: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> Tensor:
-        """Latents (n, d) whose first keys are about y (n, m): a draw from the mixture given y.
-
-        Choose the component by Bayes' rule, then correct a free draw by Matheron's rule:
-        w + G (y - H w - e) with w ~ N(centre, covariance) and e ~ N(0, noise^2) has the conditional law.
-        """
-        expected, chol, gain = condition
-        error = torch.linalg.solve_triangular(chol, (y - expected.unsqueeze(1)).mT, upper=False)  # (K, m, n)
-        log_det = chol.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1, keepdim=True)
-        log_p = self.weights.log().unsqueeze(-1) - log_det - 0.5 * error.square().sum(dim=1)  # (K, n)
-        component = torch.multinomial(log_p.mT.softmax(dim=-1), 1, generator=generator).squeeze(-1)
-        w = self._draw(component, generator)
-        e = _normal(tuple(y.shape), generator) * self.noise
-        miss = y - (self.mean[: y.shape[1]] + w @ self.basis[: y.shape[1]].mT) - e
-        for k in component.unique().tolist():
-            mine = component == k
-            w[mine] += miss[mine] @ gain[k].mT
-        return w
 
     def _within_limits(self, features: Tensor) -> Tensor:
         """Features (..., S) brought into the range that was seen in training: joint limits and fastest motion."""
@@ -290,8 +250,8 @@ class PoseSampler:
             ItesError: if the file cannot be written.
         """
         path = Path(path)
-        tensors = {name: getattr(self, name) for name in STORED if name not in ("factors", "spread")}
-        tensors["factors"], tensors["spread"] = _pack(self.factors)
+        tensors = {name: self._parameter(name) for name in STORED if name not in ("factors", "spread")}
+        tensors["factors"], tensors["spread"] = pack(self.mixture.factors)
         metadata = {"format": FORMAT, "skeleton": self.skeleton.name, "provenance": json.dumps(self.provenance)}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
@@ -322,10 +282,12 @@ class PoseSampler:
         missing = [name for name in STORED if name not in tensors]
         if missing or set(tensors) != set(STORED):
             raise ItesError(f"{path}: parameters: found {sorted(tensors)}, expected {sorted(STORED)}")
-        tensors["factors"] = _unpack(tensors["factors"], tensors.pop("spread"), path)
         try:
+            factors = unpack(tensors.pop("factors"), tensors.pop("spread"))
+            mixture = Mixture(tensors.pop("weights"), tensors.pop("centres"), factors)
             provenance = json.loads(metadata.get("provenance", "{}"))
-            return cls(**tensors, provenance=provenance, skeleton=skeleton_named(metadata.get("skeleton", "")))
+            skeleton = skeleton_named(metadata.get("skeleton", ""))
+            return cls(**tensors, mixture=mixture, provenance=provenance, skeleton=skeleton)
         except (json.JSONDecodeError, ItesError) as error:
             raise ItesError(f"{path}: {error}") from error
 
@@ -349,45 +311,7 @@ def body_groups(skeleton: Skeleton = H36M17) -> tuple[tuple[int, ...], tuple[int
     return tuple(first.index(t) for t in twin), tuple(twin.index(f) for f in first)
 
 
-def catmull_rom(keys: Tensor, times: Tensor) -> Tensor:
-    """Smooth curve through keys at times 0, 1, 2, ...: keys (..., T, S), times (F,) to (..., F, S).
-
-    The cubic Hermite spline whose slope at a key is half the difference of its neighbours, so position and
-    velocity are continuous. Times beyond the last key are held at it.
-    """
-    padded = torch.cat(
-        [2 * keys[..., :1, :] - keys[..., 1:2, :], keys, 2 * keys[..., -1:, :] - keys[..., -2:-1, :]], -2
-    )
-    i = times.floor().long().clamp(0, keys.shape[-2] - 2)
-    t = (times - i).clamp(0, 1).to(keys.dtype).unsqueeze(-1)
-    a, b, c, d = (padded[..., i + k, :] for k in range(4))
-    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-
-
 def swing_directions() -> Tensor:
     """(DIRECTIONS, 2) unit vectors, evenly around the circle, in which joint limits are given."""
     angle = 2 * torch.pi * torch.arange(DIRECTIONS, dtype=torch.float64) / DIRECTIONS
     return torch.stack([angle.cos(), angle.sin()], dim=-1)
-
-
-def _pack(factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Block factors (K, d, d) as the rows of their full lower triangles (K, f (f + 1) / 2) and the rest's diagonal."""
-    inner = factors.tril(-1).abs().amax(dim=(0, 2)).nonzero()
-    full = int(inner.max()) + 1 if len(inner) else 1
-    lower = torch.tril_indices(full, full)
-    return factors[:, lower[0], lower[1]], factors.diagonal(dim1=1, dim2=2)[:, full:]
-
-
-def _unpack(packed: Tensor, spread: Tensor, path: Path) -> Tensor:
-    """Inverse of :func:`_pack`."""
-    full = (math.isqrt(8 * packed.shape[-1] + 1) - 1) // 2
-    if packed.ndim != 2 or spread.ndim != 2 or len(packed) != len(spread) or packed.shape[1] != full * (full + 1) // 2:
-        raise ItesError(f"{path}: factors: found shapes {tuple(packed.shape)}, {tuple(spread.shape)}; fit it again")
-    lower = torch.tril_indices(full, full)
-    factors = torch.diag_embed(torch.cat([packed.new_zeros(len(packed), full), spread], dim=1))
-    factors[:, lower[0], lower[1]] = packed
-    return factors
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
