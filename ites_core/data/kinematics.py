@@ -9,7 +9,8 @@ follows from the slip: a planted foot has none, however the body moves above it.
 
 Clearance and slip are in *leg lengths* (thigh plus shin), so that a tall body takes longer steps, and
 squashed, so that a centimetre counts near the floor and little in the air. :func:`encode` and
-:func:`decode` are a pair: decoding with the same bone lengths gives the motion back, up to a turn about the vertical and a shift along the floor.
+:func:`decode` are a pair: decoding with the same bone lengths gives the motion back,
+up to a turn about the vertical and a shift along the floor.
 """
 
 from __future__ import annotations

@@ -154,12 +154,12 @@ class PoseSampler:
 
     def archive(
         self,
-        sequences: int = 240,
-        frames: int = 170,
+        sequences: int = 400,
+        frames: int = 100,
         seed: int = 0,
-        test_sequences: int = 36,
-        subjects: int = 24,
-        test_subjects: int = 6,
+        test_sequences: int = 60,
+        subjects: int = 40,
+        test_subjects: int = 10,
     ) -> MocapArchive:
         """A data set like a recorded one: training and test sequences of different people, 24 Hz.
 
