@@ -180,6 +180,8 @@ def load_archive(path: str | Path) -> MocapArchive:
     positions = _field(arrays, path, "positions", "f", 3)
     if positions.shape[1:] != (len(skeleton), 3):
         raise ItesError(f"{path}: positions: found shape {positions.shape}, expected (frames, {len(skeleton)}, 3)")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        positions = positions.astype(np.float32, copy=False)
     if not np.isfinite(positions).all():
         frame = int(np.argwhere(~np.isfinite(positions))[0][0])
         raise ItesError(f"{path}: positions: NaN or infinite coordinate at frame {frame}; repair or drop the frame")
@@ -198,16 +200,15 @@ def load_archive(path: str | Path) -> MocapArchive:
         raise ItesError(f"{path}: per-sequence fields have different lengths: {sizes}")
     if len(starts) == 0:
         raise ItesError(f"{path}: the archive holds no sequence")
-    ends = starts.astype(np.int64) + lengths.astype(np.int64)
-    if (starts < 0).any() or (lengths < 1).any() or (ends > len(positions)).any():
-        bad = int(np.argmax((starts < 0) | (lengths < 1) | (ends > len(positions))))
-        raise ItesError(
-            f"{path}: sequence {bad}: frames {starts[bad]} to {ends[bad]} are not within the {len(positions)} stored"
-        )
+    for i, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):  # Python integers
+        if start < 0 or length < 1 or start + length > len(positions):
+            raise ItesError(
+                f"{path}: sequence {i}: frames {start} to {start + length} are not within the {len(positions)} stored"
+            )
     if not (np.isfinite(fps).all() and (fps > 0).all()):
         raise ItesError(f"{path}: fps: expected positive numbers")
     return MocapArchive(
-        positions=torch.from_numpy(positions.astype(np.float32, copy=False)),
+        positions=torch.from_numpy(positions),
         starts=tuple(starts.tolist()),
         lengths=tuple(lengths.tolist()),
         fps=tuple(fps.tolist()),
@@ -251,7 +252,7 @@ def _read_npy(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarray
         count = 1
         for n in shape:
             count *= n
-        if count * dtype.itemsize > size:
+        if min(shape, default=0) < 0 or count * dtype.itemsize > size:
             raise ItesError(f"{path}: {name}: header claims shape {shape}, the data is shorter; the file is damaged")
         data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count).copy()
         return data.reshape(shape, order="F" if fortran else "C")
