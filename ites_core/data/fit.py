@@ -154,7 +154,7 @@ def _rest_directions(train: MocapArchive) -> Tensor:
     poses = torch.cat([train.sequence(i)[::8] for i in range(len(train))]).double()
     generator = torch.Generator().manual_seed(0)
     points = torch.nn.functional.normalize(torch.randn(2000, 3, generator=generator, dtype=torch.float64), dim=-1)
-    points = points.half().double()  # as they will be stored
+    points = torch.nn.functional.normalize(points.half().double(), dim=-1)  # as they will be read
     rest = poses.new_tensor([[0.0, 1.0, 0.0]]).repeat(len(train.skeleton), 1)
     for joint in layout(train.skeleton).bones:  # parents first: a bone's frame depends on theirs
         found = local_directions(poses, rest, train.skeleton)[joint]

@@ -104,9 +104,9 @@ def unpack(triangles: Tensor, diagonals: Tensor) -> Tensor:
     Raises:
         ItesError: if the shapes do not belong together.
     """
-    full = (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
-    fits = triangles.ndim == diagonals.ndim == 2 and len(triangles) == len(diagonals)
-    if not fits or triangles.shape[1] != full * (full + 1) // 2:
+    entries = triangles.shape[1] if triangles.ndim == diagonals.ndim == 2 else -1
+    full = (math.isqrt(8 * max(entries, 0) + 1) - 1) // 2
+    if entries != full * (full + 1) // 2 or len(triangles) != len(diagonals):
         raise ItesError(f"factors: found shapes {tuple(triangles.shape)} and {tuple(diagonals.shape)}")
     lower = torch.tril_indices(full, full)
     factors = torch.diag_embed(torch.cat([triangles.new_zeros(len(triangles), full), diagonals], dim=1))

@@ -282,6 +282,7 @@ class PoseSampler:
         missing = [name for name in STORED if name not in tensors]
         if missing or set(tensors) != set(STORED):
             raise ItesError(f"{path}: parameters: found {sorted(tensors)}, expected {sorted(STORED)}")
+        tensors["rest"] = torch.nn.functional.normalize(tensors["rest"], dim=-1)  # undo rounding
         try:
             factors = unpack(tensors.pop("factors"), tensors.pop("spread"))
             mixture = Mixture(tensors.pop("weights"), tensors.pop("centres"), factors)

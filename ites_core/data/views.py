@@ -79,11 +79,13 @@ def make_views(archive: MocapArchive, ring: CameraRing | None = None, seed: int 
         Views ordered by sequence, camera, frame: M = sum over sequences of cameras x kept frames.
 
     Raises:
-        ItesError: if stride is below 1, or a joint lies behind its camera.
+        ItesError: if stride or the number of cameras is below 1, or a joint lies behind its camera.
     """
     ring = ring or CameraRing()
     if stride < 1:
         raise ItesError(f"stride: found {stride}, expected at least 1")
+    if ring.cameras < 1:
+        raise ItesError(f"cameras: found {ring.cameras}, expected at least 1")
     images, poses, sequences, cameras, depths = [], [], [], [], []
     root = archive.skeleton.root
     for index, name in enumerate(archive.names):
