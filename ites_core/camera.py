@@ -103,26 +103,6 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
         return torch.eye(3, dtype=vector.dtype, device=vector.device) + a * k + b * (k @ k)
 
 
-def rotation_from_two_vectors(vectors: Tensor) -> Tensor:
-    """Gram-Schmidt on two 3-vectors gives the first two columns of R, their cross product the third.
-
-    A continuous way to write every rotation: no three numbers can follow a full turn without a jump,
-    six can.
-
-    Args:
-        vectors: (..., 6) two vectors, not parallel.
-
-    Returns:
-        (..., 3, 3) rotation matrices, acting on column vectors.
-
-    Source: Zhou et al. 2019, On the continuity of rotation representations. Chapter 3.
-    """
-    first, second = vectors.unflatten(-1, (2, 3)).unbind(-2)
-    x = torch.nn.functional.normalize(first, dim=-1)
-    y = torch.nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
-
-
 def random_rotations(
     shape: int | tuple[int, ...],
     generator: torch.Generator,

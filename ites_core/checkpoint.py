@@ -113,7 +113,6 @@ def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> Te
             bottleneck=config.bottleneck,
             blocks=config.blocks,
             free_root=config.free_root_after is not None,
-            rotation=config.rotation_head,
         )
     return Student(skeleton, channels=config.channels, blocks=config.blocks, graph=config.graph)
 

@@ -18,7 +18,6 @@ from ites_core.camera import RotationFamily
 from ites_core.errors import ItesError
 from ites_core.losses import LossForm
 from ites_core.models.student import Graph
-from ites_core.models.teacher import RotationHead
 
 PresetName = Literal["paper", "official", "small", "smoke"]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -77,7 +76,8 @@ class TeacherConfig(TrainingConfig):
         weight_rep, weight_ric: lambda_REP and lambda_RIC; 0 leaves the loss out.
         free_root_after: epoch after which the dictionary's root may leave the origin (the release:
             15); None keeps it pinned.
-        rotation_head: how the camera view leaves the network: a rotation vector, or two vectors.
+        dictionary_start: random atoms, or the mean body that rigid factorisation finds in the 2D poses
+            (:mod:`ites_core.factorisation`).
     """
 
     atoms: PositiveInt = 12
@@ -87,7 +87,7 @@ class TeacherConfig(TrainingConfig):
     weight_rep: float = 5.0
     weight_ric: float = 1.0
     free_root_after: int | None = None
-    rotation_head: RotationHead = "vector"
+    dictionary_start: Literal["random", "mean_body"] = "random"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -123,7 +123,7 @@ TEACHER_PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "width": 256, "bottleneck": 64, "epochs": 100, "max_steps": 4000, "batch_size": 256,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
-        "weight_rep": 10.0, "rotations_per_pose": 4,
+        "weight_rep": 10.0, "rotations_per_pose": 4, "dictionary_start": "mean_body",
     },
     "smoke": {
         "width": 32, "bottleneck": 16, "blocks": 2, "epochs": 100, "max_steps": 40, "batch_size": 64,

@@ -25,6 +25,8 @@ class Skeleton:
         parents: index of each joint's parent, -1 for the root. Parents come before their children.
         pairs: (left, right) joint indices that exchange under a mirror reflection.
         head: the joint whose distance to the root defines one "unit" (Section 4.2 of the paper).
+        front: joints that people hold in front of the trunk on average (the wrists): they tell the
+            front of a body from its back where a picture cannot.
 
     Raises:
         ItesError: if the tree has no single root or is not in parent-first order, a pair or the head is not
@@ -36,6 +38,7 @@ class Skeleton:
     parents: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
     head: int
+    front: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.joints)
@@ -49,9 +52,7 @@ class Skeleton:
             raise ItesError(f"skeleton {self.name}: a pair or the head names a joint outside 0..{n - 1}")
         paired = [j for pair in self.pairs for j in pair]
         if len(set(paired)) < len(paired):
-            raise ItesError(
-                f"skeleton {self.name}: a joint stands in more than one pair, or is its own partner"
-            )
+            raise ItesError(f"skeleton {self.name}: a joint stands in more than one pair, or is its own partner")
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -106,6 +107,7 @@ H36M17 = Skeleton(
     parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
     pairs=((4, 1), (5, 2), (6, 3), (11, 14), (12, 15), (13, 16)),
     head=10,
+    front=(13, 16),
 )  # fmt: skip
 
 SKELETONS = {s.name: s for s in (H36M17,)}

@@ -26,6 +26,7 @@ from ites_core.checkpoint import Run, RunFolder, build_model, camera_pose, prove
 from ites_core.config import StudentConfig, TeacherConfig, TrainingConfig
 from ites_core.data import CameraRing, CameraViews, MocapArchive, make_views
 from ites_core.errors import ItesError
+from ites_core.factorisation import mean_body
 from ites_core.metrics import p_mpjpe
 from ites_core.models import Student, Teacher
 
@@ -142,6 +143,8 @@ def train_teacher(
     """
     run, x, validation, where = _prepare(archive, config, seed, device)
     teacher = cast(Teacher, run.model)
+    if config.dictionary_start == "mean_body":
+        teacher.start_from(mean_body(x.cpu(), archive.skeleton).to(where))
 
     def step(index: Tensor, generator: torch.Generator, epoch: float) -> Losses:
         return teacher_losses(teacher, x[index], generator, config, epoch)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ites_core.camera import full_precision, rotate, rotation_from_two_vectors, rotation_from_vector
+from ites_core.camera import full_precision, rotate, rotation_from_vector
 from ites_core.errors import ItesError
 from ites_core.skeleton import H36M17, Skeleton
-
-RotationHead = Literal["vector", "two_vectors"]
 
 
 class TeacherOutput(NamedTuple):
@@ -62,8 +60,6 @@ class Teacher(nn.Module):
         blocks: number of residual blocks (6 in the paper).
         free_root: leave the dictionary's root joint free. By default it is pinned to the origin: the
             input is root-centred, and a free root depth would only trade against the scale.
-        rotation: how R leaves its head: a rotation vector by Rodrigues' formula (C3DPO and the
-            release), or two vectors made orthonormal, which can follow a full turn without a jump.
     """
 
     def __init__(
@@ -74,7 +70,6 @@ class Teacher(nn.Module):
         bottleneck: int = 256,
         blocks: int = 6,
         free_root: bool = False,
-        rotation: RotationHead = "vector",
     ) -> None:
         super().__init__()
         self.skeleton = skeleton
@@ -87,9 +82,7 @@ class Teacher(nn.Module):
             nn.ReLU(),
         )
         self.coefficients = nn.Linear(width, atoms)
-        self.rotation = nn.Linear(width, 3 if rotation == "vector" else 6)
-        if rotation == "two_vectors":  # start near the identity, as the rotation vector does
-            nn.init.eye_(self.rotation.bias.data.view(2, 3))
+        self.rotation = nn.Linear(width, 3)
         self.atoms = nn.Parameter(0.1 * torch.randn(atoms, n, 3))
 
     @property
@@ -100,6 +93,15 @@ class Teacher(nn.Module):
         root = self.skeleton.root
         return self.atoms - self.atoms[:, root : root + 1]
 
+    @torch.no_grad()
+    def start_from(self, body: Tensor) -> None:
+        """Make a rigid body (N, 3) the first estimate: one atom is the body, the others small deviations."""
+        self.atoms[0] = body
+        self.atoms[1:] *= 0.5
+        self.coefficients.weight *= 0.3
+        self.coefficients.bias.zero_()
+        self.coefficients.bias[0] = 1.0
+
     def forward(self, image: Tensor) -> TeacherOutput:
         """Estimate pose and camera from normalised 2D input (B, N, 2).
 
@@ -109,8 +111,7 @@ class Teacher(nn.Module):
         check_input(image, self.skeleton)
         features = self.trunk(image.flatten(1))
         c = self.coefficients(features)
-        head = self.rotation(features).float()
-        r = rotation_from_vector(head) if head.shape[1] == 3 else rotation_from_two_vectors(head)
+        r = rotation_from_vector(self.rotation(features).float())
         with full_precision(image):
             canonical = torch.einsum("bk,knd->bnd", c.float(), self.dictionary)
         return TeacherOutput(canonical, r, c)
