@@ -135,7 +135,7 @@ STUDENT_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "official": {**_RELEASE, "epochs": 40, "rotations": "vertical"},
     "small": {
-        "channels": 48, "blocks": 4, "epochs": 100, "max_steps": 2500, "batch_size": 256,
+        "channels": 48, "blocks": 4, "epochs": 100, "max_steps": 1200, "batch_size": 128,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
         "rotations": "vertical",
     },

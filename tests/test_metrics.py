@@ -343,6 +343,7 @@ def test_gradients(metric, oracle_flip):
     assert torch.autograd.gradcheck(lambda p: metric(p, target, oracle_flip=oracle_flip), prediction)
 
 
+@pytest.mark.timing
 def test_110_000_poses_are_fast():
     """The target is 2 s on two idle cores (0.5 s measured); twice that here, as test machines are busy."""
     g = torch.Generator().manual_seed(0)

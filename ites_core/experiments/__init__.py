@@ -1,0 +1,1 @@
+"""Declared runs whose results the book quotes; each writes an artefact to ``results/``."""
