@@ -123,7 +123,7 @@ TEACHER_PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "width": 256, "bottleneck": 64, "epochs": 100, "max_steps": 4000, "batch_size": 256,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
-        "weight_rep": 10.0, "rotations_per_pose": 4, "dictionary_start": "mean_body",
+        "weight_rep": 15.0, "rotations_per_pose": 4, "dictionary_start": "mean_body",
     },
     "smoke": {
         "width": 32, "bottleneck": 16, "blocks": 2, "epochs": 100, "max_steps": 40, "batch_size": 64,
