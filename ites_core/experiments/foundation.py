@@ -25,7 +25,14 @@ from ites_core.data import load_motion
 from ites_core.evaluation import evaluate
 from ites_core.training import train_student, train_teacher
 
+ARTEFACT = Path(__file__).resolve().parents[2] / "results" / "foundation.json"
 SYSTEMS = ("teacher", "teacher without RIC", "student", "teacher from sampler")
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The rows of the study that is stored with the book, one a run; empty where it is not installed."""
+    rows: list[dict[str, Any]] = json.loads(ARTEFACT.read_text()) if ARTEFACT.exists() else []
+    return rows
 
 
 def run_one(system: str, data: str, seed: int, folder: Path, threads: int) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
 def main(
     data: str,
     seeds: int = 5,
-    out: Path = Path("results/foundation.json"),
+    out: Path = ARTEFACT,
     runs: Path = Path("runs/foundation"),
     workers: int = 1,
 ) -> None:
@@ -84,7 +91,7 @@ def main(
     threads = max(1, torch.get_num_threads() // workers)
     for stage in (("teacher", "teacher without RIC"), ("student", "teacher from sampler")):
         done = {(r["system"], r["seed"]) for r in rows}
-        missing = [(s, seed) for s in stage for seed in range(seeds) if (s, seed) not in done]
+        missing = [(s, seed) for seed in range(seeds) for s in stage if (s, seed) not in done]
         with ProcessPoolExecutor(workers) as pool:
             for job in as_completed([pool.submit(run_one, s, data, seed, runs, threads) for s, seed in missing]):
                 rows.append(job.result())
