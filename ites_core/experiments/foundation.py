@@ -89,7 +89,7 @@ def main(
     """
     rows: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
     threads = max(1, torch.get_num_threads() // workers)
-    for stage in (("teacher", "teacher without RIC"), ("student", "teacher from sampler")):
+    for stage in (("teacher", "teacher without RIC"), ("student",), ("teacher from sampler",)):
         done = {(r["system"], r["seed"]) for r in rows}
         missing = [(s, seed) for seed in range(seeds) for s in stage if (s, seed) not in done]
         with ProcessPoolExecutor(workers) as pool:
