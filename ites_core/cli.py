@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro import conf
 from tyro.extras import SubcommandApp
@@ -20,6 +20,9 @@ from ites_core.config import (
     teacher_config,
 )
 from ites_core.errors import ItesError
+
+if TYPE_CHECKING:
+    from ites_core.checkpoint import Run
 
 app = SubcommandApp()
 data = SubcommandApp()
@@ -106,70 +109,64 @@ def fit_sampler(data: str, out: Path, seed: int = 0) -> None:
     print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
 
 
-@train.command(name="teacher")
-def train_teacher_command(
-    data: str,
-    out: Path,
-    preset: PresetName = "small",
-    seed: int = 0,
-    device: str = "auto",
-    resume: bool = False,
-    settings: Settings = (),
-) -> None:
-    """Stage 1: train the pose-dictionary teacher on 2D views; no 3D label is used.
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What both stages ask for.
 
-    Args:
+    Attributes:
         data: a mocap archive (.npz), or "sampler" for the embedded pose sampler.
         out: the run folder to write.
         preset: named settings; `ites train presets` shows them.
         seed: of weights, cameras, batches and rotations.
         device: auto, cpu or cuda.
         resume: continue the run in --out after an interruption.
-        settings: change single fields of the preset, for example --set atoms=24 weight_ric=0.
+        settings: change single fields of the preset, for example --set batch_size=64 rotations=vertical.
     """
+
+    data: str
+    out: Path
+    preset: PresetName = "small"
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    settings: Settings = ()
+
+    def changes(self) -> dict[str, str]:
+        """The fields that --set names, with their text."""
+        return parse_assignments(chain(*self.settings))
+
+    def finish(self, run: Run) -> None:
+        """Say what was made and what to do next."""
+        print(f"{self.out}: {run.stage}, {run.step} steps, {run.provenance['seconds']:.0f} s")
+        print(f"next: ites evaluate {self.out} --data {self.data}")
+
+
+@train.command(name="teacher")
+def train_teacher_command(options: Annotated[TrainingOptions, conf.arg(name="")]) -> None:
+    """Stage 1: train the pose-dictionary teacher on 2D views; no 3D label is used."""
     from ites_core.data import load_motion
     from ites_core.training import train_teacher
 
-    config = teacher_config(preset, **parse_assignments(chain(*settings)))
-    run = train_teacher(load_motion(data), config, out, seed=seed, device=device, resume=resume)
-    print(
-        f"{out}: teacher, {run.step} steps, {run.provenance['seconds']:.0f} s; next: ites evaluate {out} --data {data}"
-    )
+    o = options
+    config = teacher_config(o.preset, **o.changes())
+    o.finish(train_teacher(load_motion(o.data), config, o.out, seed=o.seed, device=o.device, resume=o.resume))
 
 
 @train.command(name="student")
-def train_student_command(
-    teacher: Path,
-    data: str,
-    out: Path,
-    preset: PresetName = "small",
-    seed: int = 0,
-    device: str = "auto",
-    resume: bool = False,
-    settings: Settings = (),
-) -> None:
+def train_student_command(teacher: Path, options: Annotated[TrainingOptions, conf.arg(name="")]) -> None:
     """Stage 2: distil a trained teacher into the graph-convolution student.
 
     Args:
         teacher: run folder of stage 1.
-        data: a mocap archive (.npz), or "sampler".
-        out: the run folder to write.
-        preset: named settings; `ites train presets` shows them.
-        seed: of weights, cameras, batches and rotations.
-        device: auto, cpu or cuda.
-        resume: continue the run in --out after an interruption.
-        settings: change single fields of the preset, for example --set graph=physical.
     """
     from ites_core.checkpoint import RunFolder
     from ites_core.data import load_motion
     from ites_core.training import train_student
 
-    config = student_config(preset, **parse_assignments(chain(*settings)))
+    o = options
+    config = student_config(o.preset, **o.changes())
     guide = RunFolder(teacher).read()
-    run = train_student(load_motion(data), guide, config, out, seed=seed, device=device, resume=resume)
-    print(
-        f"{out}: student, {run.step} steps, {run.provenance['seconds']:.0f} s; next: ites evaluate {out} --data {data}"
-    )
+    o.finish(train_student(load_motion(o.data), guide, config, o.out, seed=o.seed, device=o.device, resume=o.resume))
 
 
 @train.command
