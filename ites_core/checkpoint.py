@@ -31,7 +31,7 @@ import ites_core
 from ites_core.camera import Normalisation
 from ites_core.config import StudentConfig, TeacherConfig, validate
 from ites_core.errors import ItesError
-from ites_core.models import Student, Teacher
+from ites_core.models import DepthStudent, ResFCStudent, Student, Teacher
 from ites_core.skeleton import Skeleton, skeleton_named
 
 FORMAT = 1  # raised when a run folder of an older version can no longer be read
@@ -54,7 +54,7 @@ class Run:
         log: the training log, one dict a line.
     """
 
-    model: Teacher | Student
+    model: Teacher | DepthStudent
     config: TeacherConfig | StudentConfig
     normalisation: Normalisation
     skeleton: Skeleton
@@ -96,14 +96,14 @@ class Run:
         return lifted.reshape(*image.shape[:-1], 3)
 
 
-def camera_pose(model: Teacher | Student, image: Tensor) -> Tensor:
+def camera_pose(model: Teacher | DepthStudent, image: Tensor) -> Tensor:
     """Root-relative 3D pose (B, N, 3) in the camera frame from normalised input (B, N, 2), units."""
     pose = model(image).camera if isinstance(model, Teacher) else model(image)
     root = model.skeleton.root
     return pose - pose[:, root : root + 1]
 
 
-def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> Teacher | Student:
+def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> Teacher | DepthStudent:
     """The network that a config describes, freshly initialised from torch's global generator."""
     if isinstance(config, TeacherConfig):
         return Teacher(
@@ -114,6 +114,8 @@ def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> Te
             blocks=config.blocks,
             free_root=config.free_root_after is not None,
         )
+    if config.network == "resfc":
+        return ResFCStudent(skeleton, width=config.channels, blocks=config.blocks)
     return Student(skeleton, channels=config.channels, blocks=config.blocks, graph=config.graph)
 
 

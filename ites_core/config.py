@@ -95,13 +95,15 @@ class StudentConfig(TrainingConfig):
     """Stage 2: the graph-convolution student (Sections 3.3 and 4.2).
 
     Attributes:
-        channels: D, features a joint.
-        blocks: graph blocks, a residual over every two.
+        network: adaptive graph convolutions, or the fully connected trunk that Table 4 compares them with.
+        channels: D, features a joint; for ``resfc`` the width of the trunk.
+        blocks: graph blocks, a residual over every two; for ``resfc`` residual blocks.
         graph: both terms of the adaptive graph convolution, or one (Table 8).
         weight_kd, weight_rec: lambda_KD and lambda_REC; 0 leaves the loss out.
     """
 
     epochs: PositiveInt = 30
+    network: Literal["agcn", "resfc"] = "agcn"
     channels: PositiveInt = 128
     blocks: PositiveInt = 8
     graph: Graph = "both"

@@ -28,7 +28,7 @@ from ites_core.data import CameraRing, CameraViews, MocapArchive, make_views
 from ites_core.errors import ItesError
 from ites_core.factorisation import mean_body
 from ites_core.metrics import p_mpjpe
-from ites_core.models import Student, Teacher
+from ites_core.models import DepthStudent, Teacher
 
 Losses = dict[str, Tensor]
 Step = Callable[[Tensor, torch.Generator, float], Losses]  # (batch indices, randomness, epoch) -> losses
@@ -70,7 +70,7 @@ def teacher_losses(
 
 
 def student_losses(
-    student: Student, x: Tensor, label: Tensor, generator: torch.Generator, config: StudentConfig
+    student: DepthStudent, x: Tensor, label: Tensor, generator: torch.Generator, config: StudentConfig
 ) -> Losses:
     """The losses of one batch in stage 2: L_s = lambda_KD L_KD + lambda_REC L_REC. Chapter 4.
 
@@ -183,7 +183,7 @@ def train_student(
     run, x, validation, where = _prepare(archive, config, seed, device, teacher.normalisation)
     weights = save({k: v.detach().cpu().contiguous() for k, v in teacher.model.state_dict().items()})
     run.provenance["teacher_sha256"] = hashlib.sha256(weights).hexdigest()
-    student = cast(Student, run.model)
+    student = cast(DepthStudent, run.model)
     teacher.model.to(where).eval()
     with torch.no_grad():
         label = torch.cat([camera_pose(teacher.model, part)[..., 2] for part in x.split(8192)])

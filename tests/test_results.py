@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ites_core.experiments.foundation import SYSTEMS, recorded, summary
+import pytest
+
+from ites_core.experiments.ablations import ABLATIONS
+from ites_core.experiments.foundation import FOUNDATION
+from ites_core.experiments.study import Study
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_every_row_says_where_it_comes_from() -> None:
-    rows = recorded()
-    assert rows, "results/foundation.json is missing"
+@pytest.mark.parametrize("study", [FOUNDATION, ABLATIONS], ids=lambda study: study.name)
+def test_every_row_says_where_it_comes_from(study: Study) -> None:
+    rows = study.rows()
+    assert rows, f"{study.artefact} is missing"
     for row in rows:
-        assert row["system"] in SYSTEMS
+        assert row["system"] in [system.name for system in study.systems]
         about = row["provenance"]
         assert all(about[k] for k in ("commit", "data", "data_sha256", "device", "torch", "seconds", "steps"))
         for value in row["metrics"].values():
@@ -21,7 +26,7 @@ def test_every_row_says_where_it_comes_from() -> None:
 
 
 def test_readme_quotes_the_study() -> None:
-    assert summary(recorded()) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert FOUNDATION.summary(FOUNDATION.rows()) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_summary_takes_medians() -> None:
@@ -35,4 +40,4 @@ def test_summary_takes_medians() -> None:
         }
         for s in (1, 2, 9)
     ]
-    assert summary(rows).splitlines()[1].split() == ["teacher", "3", "2", "20.0", "10.0", "2.0", "%"]
+    assert FOUNDATION.summary(rows).splitlines()[1].split() == ["teacher", "3", "2", "20.0", "10.0", "2.0", "%"]

@@ -1,4 +1,4 @@
-"""The graph-convolution student, Section 3.3 of the paper (chapter 4)."""
+"""The graph-convolution student, Section 3.3 of the paper, and a plain one to compare it with (chapter 4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ites_core.camera import unproject
-from ites_core.models.teacher import check_input
+from ites_core.models.teacher import check_input, residual_trunk
 from ites_core.skeleton import H36M17, Skeleton
 
 Graph = Literal["both", "physical", "nonphysical"]
@@ -105,27 +105,19 @@ class GraphBlock(nn.Module):
         return torch.relu(self.norm(total.flatten(0, 1)).unflatten(0, total.shape[:2]))
 
 
-class Student(nn.Module):
+class DepthStudent(nn.Module):
     """F_s: 2D pose to 3D pose in the frame of the input camera, by one depth a joint. Chapter 4.
 
-    Args:
-        skeleton: joint set; N joints.
-        channels: D, features a joint.
-        blocks: graph blocks, 8 in the paper, a residual over every two.
-        graph: ``both`` as in the paper, or one of the two terms (Table 8).
-
-    Depths are relative to the root's, which is pinned to 0.
+    Depths are relative to the root's, which is pinned to 0. Subclasses say where they come from.
     """
 
-    def __init__(
-        self, skeleton: Skeleton = H36M17, channels: int = 128, blocks: int = 8, graph: Graph = "both"
-    ) -> None:
+    def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
         self.skeleton = skeleton
-        adjacency = skeleton.adjacency()
-        self.embed = GraphBlock(adjacency, 2, channels, graph)
-        self.blocks = nn.ModuleList(GraphBlock(adjacency, channels, channels, graph) for _ in range(blocks))
-        self.depth_head = nn.Linear(channels, 1)
+
+    def offsets(self, image: Tensor) -> Tensor:
+        """One free number a joint: normalised 2D input (B, N, 2) to (B, N)."""
+        raise NotImplementedError
 
     def depth(self, image: Tensor) -> Tensor:
         """Depth offsets d from the root: normalised 2D input (B, N, 2) to (B, N), units.
@@ -134,13 +126,7 @@ class Student(nn.Module):
             ItesError: on any other shape.
         """
         check_input(image, self.skeleton)
-        h = self.embed(image)
-        for i in range(0, len(self.blocks), 2):
-            skip = h
-            for block in self.blocks[i : i + 2]:
-                h = block(h)
-            h = h + skip
-        d = self.depth_head(h).squeeze(-1).float()
+        d = self.offsets(image).float()
         root = self.skeleton.root
         return d - d[:, root : root + 1]
 
@@ -150,3 +136,50 @@ class Student(nn.Module):
         Its projection is the input, exactly: the student cannot get the picture wrong.
         """
         return unproject(image, self.depth(image))
+
+
+class Student(DepthStudent):
+    """The student of the paper: adaptive graph convolutions, Eq. 4 and 5. Chapter 4.
+
+    Args:
+        skeleton: joint set; N joints.
+        channels: D, features a joint.
+        blocks: graph blocks, 8 in the paper, a residual over every two.
+        graph: ``both`` as in the paper, or one of the two terms (Table 8).
+    """
+
+    def __init__(
+        self, skeleton: Skeleton = H36M17, channels: int = 128, blocks: int = 8, graph: Graph = "both"
+    ) -> None:
+        super().__init__(skeleton)
+        adjacency = skeleton.adjacency()
+        self.embed = GraphBlock(adjacency, 2, channels, graph)
+        self.blocks = nn.ModuleList(GraphBlock(adjacency, channels, channels, graph) for _ in range(blocks))
+        self.depth_head = nn.Linear(channels, 1)
+
+    def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
+        h = self.embed(image)
+        for i in range(0, len(self.blocks), 2):
+            skip = h
+            for block in self.blocks[i : i + 2]:
+                h = block(h)
+            h = h + skip
+        return self.depth_head(h).squeeze(-1)
+
+
+class ResFCStudent(DepthStudent):
+    """A student that knows no graph: the teacher's trunk with one output a joint (Table 4). Chapter 4.
+
+    Args:
+        skeleton: joint set; N joints.
+        width: of the trunk; its bottleneck is a quarter of it, as in the teacher.
+        blocks: number of residual blocks.
+    """
+
+    def __init__(self, skeleton: Skeleton = H36M17, width: int = 1024, blocks: int = 6) -> None:
+        super().__init__(skeleton)
+        self.trunk = residual_trunk(2 * len(skeleton), width, width // 4, blocks)
+        self.depth_head = nn.Linear(width, len(skeleton))
+
+    def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
+        return self.depth_head(self.trunk(image.flatten(1)))

@@ -50,6 +50,16 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
+def residual_trunk(inputs: int, width: int, bottleneck: int, blocks: int) -> nn.Sequential:
+    """Fully connected residual network ("ResFC"): (B, inputs) to (B, width)."""
+    return nn.Sequential(
+        nn.Linear(inputs, width),
+        *(ResidualBlock(width, bottleneck) for _ in range(blocks)),
+        nn.BatchNorm1d(width),
+        nn.ReLU(),
+    )
+
+
 class Teacher(nn.Module):
     """F_t: 2D pose to dictionary coefficients c and camera view R (Section 3.2, Eq. 1). Chapter 2.
 
@@ -75,12 +85,7 @@ class Teacher(nn.Module):
         self.skeleton = skeleton
         self.free_root = free_root
         n = len(skeleton)
-        self.trunk = nn.Sequential(
-            nn.Linear(2 * n, width),
-            *(ResidualBlock(width, bottleneck) for _ in range(blocks)),
-            nn.BatchNorm1d(width),
-            nn.ReLU(),
-        )
+        self.trunk = residual_trunk(2 * n, width, bottleneck, blocks)
         self.coefficients = nn.Linear(width, atoms)
         self.rotation = nn.Linear(width, 3)
         self.atoms = nn.Parameter(0.1 * torch.randn(atoms, n, 3))
