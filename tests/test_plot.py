@@ -1,15 +1,12 @@
-"""Drawing: shapes, sides, errors, and what an embedded figure carries."""
+"""Drawing: shapes, sides, curves, errors."""
 
 from __future__ import annotations
-
-import json
 
 import matplotlib as mpl
 import pytest
 import torch
 from matplotlib.axes import Axes
 
-from ites_core.camera import project
 from ites_core.errors import ItesError
 from ites_core.plot import (
     COLOURS,
@@ -17,9 +14,6 @@ from ites_core.plot import (
     draw_pose_2d,
     draw_pose_3d,
     draw_poses_3d,
-    embed,
-    plotly_family,
-    plotly_pose,
     side_of,
     training_curves,
 )
@@ -96,52 +90,10 @@ def test_curves_split_losses_from_validation_and_skip_missing_values() -> None:
     assert len(training_curves([{"step": 1, "total": 1.0}]).axes) == 1
 
 
-def test_plotly_pose_names_its_poses(pose: torch.Tensor) -> None:
-    fig = plotly_pose({"truth": pose, "twin": -pose})
-    assert len(fig.data) == 2 * len(SIDES)
-    assert {trace.name for trace in fig.data if trace.showlegend} == {"truth", "twin"}
-
-
-@pytest.mark.parametrize("picture", [True, False])
-def test_family_has_a_frame_and_a_slider_step_a_pose(pose: torch.Tensor, picture: bool) -> None:
-    family = torch.stack([pose * s for s in (0.5, 1.0, 1.5)])
-    fig = plotly_family(family, ["a", "b", "c"], start=1, picture=picture)
-    assert len(fig.frames) == len(fig.layout.sliders[0].steps) == 3
-    assert all(len(frame.data) == len(fig.data) == (6 if picture else 3) for frame in fig.frames)
-    if picture:
-        hip = H36M17.bones[0][0]
-        assert fig.data[0].x[0] == pytest.approx(project(pose)[hip, 0].item(), abs=1e-4)
-
-
-def test_embedded_figure_serves_page_and_lab(pose: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.delenv("VSCODE_PID", raising=False)
-    fig = plotly_family([pose, -pose], ["up </script>", "down"], name="s")
-    embedded = embed(fig, 'a "turning" body', draw_poses_3d({"still": pose}))
-    bundle = embedded._repr_mimebundle_()
-    assert set(bundle) == {"text/html"}  # the build warns of a format that it cannot show
-    page = bundle["text/html"]
-    assert "Plotly.newPlot" in page  # by which book/_ext/page_assets.py knows the page
-    assert "cdn.plot.ly" not in page
-    assert "up </script>" not in page
-    assert '<noscript><img alt="a &quot;turning&quot; body" src="data:image/png;base64,' in page
-    assert "SETTINGS" not in page.split("const plot")[1]
-    monkeypatch.setenv("JPY_SESSION_NAME", "chapter.ipynb")
-    bundle = embedded._repr_mimebundle_()
-    lab = bundle["application/vnd.plotly.v1+json"]
-    assert len(lab["frames"]) == 2
-    assert lab["layout"]["sliders"]
-    json.dumps(bundle)
-
-
 def test_wrong_shapes_and_empty_input_are_refused(pose: torch.Tensor) -> None:
     with pytest.raises(ItesError, match=r"found shape \(17, 3\), expected \(17, 2\)"):
         draw_pose_2d(axes_2d(), pose)
-    with pytest.raises(ItesError, match="one label per pose"):
-        plotly_family([pose], ["a", "b"])
     with pytest.raises(ItesError, match="no pose"):
         draw_poses_3d({})
-    with pytest.raises(ItesError, match="no pose"):
-        plotly_pose({})
     with pytest.raises(ItesError, match="step"):
         training_curves([{"total": 1.0}])

@@ -1,4 +1,4 @@
-// Native range inputs under a plotly figure, for ites_core.plot.embed; {plot_id} and SETTINGS are filled in.
+// Native range inputs under a plotly figure, for ites_core.interact.embed; {plot_id} and SETTINGS are filled in.
 (() => {
   const plot = document.getElementById("{plot_id}"), s = SETTINGS;
   plot.setAttribute("role", "img");

@@ -1,0 +1,4 @@
+"""Right and wrong answers to the exercises of chapter 0."""
+
+RIGHT: dict = {}
+WRONG: dict = {}
