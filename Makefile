@@ -21,13 +21,14 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env book assets check-book test lint types unit notebooks lab format clean constraints
+.PHONY: help env book assets pages test lint types unit notebooks lab format clean constraints
 
 help:
 	@echo "make book         execute the chapters and build the book into _build/html"
 	@echo "make test         lint, type check, unit tests, then every notebook"
 	@echo "make lab          open the chapters in JupyterLab"
 	@echo "make format       format the code and the notebooks' code"
+	@echo "make pages        look at every built page in a browser"
 	@echo "make lint | types | unit | notebooks    one part of make test"
 	@echo "make constraints  write constraints.txt from the installed versions"
 	@echo "make clean        remove what was built; the environment stays (rm -r .venv removes it)"
@@ -44,12 +45,18 @@ $(READY): pyproject.toml requirements.txt constraints.txt
 
 assets: $(READY)
 	python book/fetch_assets.py
+	python book/make_student_copies.py
 
 book: assets
 	rm -rf _build
 	jupyter-book build book -W -n --keep-going || { cat _build/html/reports/*.err.log 2>/dev/null; exit 1; }
+	python book/make_slides.py _build/jupyter_execute _build/html
 	python book/check_pages.py _build/html
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+# Every built page in a real browser; needs Chromium and a built book.
+pages: $(READY)
+	pytest -q tests/pages
 
 test: lint types unit notebooks
 
@@ -61,8 +68,8 @@ types: $(READY)
 	mypy
 
 unit: $(READY)
-	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing"
-	pytest -q -m timing || [ $$? -eq 5 ]  # 5: no test is marked so
+	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing" --ignore=tests/pages
+	pytest -q -m timing --ignore=tests/pages || [ $$? -eq 5 ]  # 5: no test is marked so
 
 notebooks: $(READY)
 	$(ONE_THREAD) pytest --nbval-lax --nbval-cell-timeout=900 --nbval-kernel-startup-timeout=120 \
@@ -81,5 +88,5 @@ constraints: $(READY)
 	@mv constraints.new constraints.txt
 
 clean:
-	rm -rf _build book/_vendor dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build book/_vendor book/_generated dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find ites_core tests book -name __pycache__ -prune -exec rm -rf {} +

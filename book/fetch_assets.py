@@ -51,20 +51,12 @@ PACKAGES = (
         ),
     ),
     Package(
-        name="requirejs",
-        version="2.3.8",
-        sha512="7/cTSLOdYkNBNJcDMWf+luFvMriVm7eYxp4BcFCsAX0wF421Vyce5SXP17c+Jd5otXKGNehIonFlyQXSowL6Mw==",
-        folder="requirejs",
-        root="",
-        keep=("require.js",),
-    ),
-    Package(
-        name="@jupyter-widgets/html-manager",
-        version="1.0.14",
-        sha512="wglgQQ+VMj+MBKkTttdeoMtOah/H2A1w5GU1OAVXmDQqZYTK6C+oHZjQMxcNezIpiqUjC1YHKOo5XdP3ENvBng==",
-        folder="html-manager",
+        name="reveal.js",
+        version="5.2.1",
+        sha512="r7//6mIM5p34hFiDMvYfXgyjXqGRta+/psd9YtytsgRlrpRzFv4RbH76TXd2qD+7ZPZEbpBDhdRhJaFgfQ7zNQ==",
+        folder="reveal",
         root="dist",
-        keep=("embed-amd.js", "*.woff2"),
+        keep=("reveal.js", "reveal.css", "theme/white.css", "theme/fonts/*/*.css", "theme/fonts/*/*.woff"),
     ),
 )
 

@@ -80,7 +80,7 @@ def full_precision(points: Tensor) -> Iterator[None]:
 
 
 def rotation_from_vector(vector: Tensor) -> Tensor:
-    """Rodrigues' formula: R = I + sin(a)/a K + (1 - cos(a))/a^2 K^2, a = |vector|, K its cross matrix.
+    """Rodrigues' formula: ``R = I + sin(a)/a K + (1 - cos(a))/a^2 K^2``, a the vector's length.
 
     The two quotients are written with ``sinc``, which is smooth through 0, so value and gradient
     are exact at the identity and at half turns without a special case.

@@ -18,7 +18,7 @@ LossForm = Literal["squared", "norm"]
 def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
     """Mean over joints and batch of the distance between two sets of points.
 
-    squared: (1/N) ||a - b||_F^2; norm: (1/N) sum_i ||a_i - b_i||.
+    squared: ``(1/N) ||a - b||_F^2``; norm: ``(1/N) sum_i ||a_i - b_i||``.
 
     Args:
         a, b: (..., N, D) points.
@@ -34,7 +34,7 @@ def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
 
 
 def reprojection(reprojected: Tensor, observed: Tensor, form: LossForm = "squared") -> Tensor:
-    """L_REP, Eq. 2: (1/N) ||P(R Y) - X||_F^2.
+    """L_REP, Eq. 2: ``(1/N) ||P(R Y) - X||_F^2``.
 
     Args:
         reprojected: (B, N, 2) projection of the estimated pose.
@@ -46,7 +46,7 @@ def reprojection(reprojected: Tensor, observed: Tensor, form: LossForm = "square
 
 
 def rotation_invariance(again: Tensor, canonical: Tensor, form: LossForm = "squared") -> Tensor:
-    """L_RIC, Eq. 3: (1/N) ||F_t(P(R_rand Y)) - Y||_F^2.
+    """L_RIC, Eq. 3: ``(1/N) ||F_t(P(R_rand Y)) - Y||_F^2``.
 
     Args:
         again: (B, V, N, 3) canonical poses estimated from V rotated views of each pose.
@@ -58,7 +58,7 @@ def rotation_invariance(again: Tensor, canonical: Tensor, form: LossForm = "squa
 
 
 def distillation(depth: Tensor, label: Tensor, form: LossForm = "squared") -> Tensor:
-    """L_KD, Eq. 6: (1/N) ||d - (R Y)_z||^2.
+    """L_KD, Eq. 6: ``(1/N) ||d - (R Y)_z||^2``.
 
     Args:
         depth: (B, N) the student's depths.
@@ -70,7 +70,7 @@ def distillation(depth: Tensor, label: Tensor, form: LossForm = "squared") -> Te
 
 
 def rotation_equivariance(again: Tensor, rotated: Tensor, form: LossForm = "squared") -> Tensor:
-    """L_REC, Eq. 7: (1/N) ||F_s(P(R_rand Y)) - R_rand Y||_F^2.
+    """L_REC, Eq. 7: ``(1/N) ||F_s(P(R_rand Y)) - R_rand Y||_F^2``.
 
     Args:
         again: (B, V, N, 3) poses estimated from the projections of ``rotated``.

@@ -44,7 +44,7 @@ def depth_mirror(pose: Tensor) -> Tensor:
 
 
 def mpjpe(prediction: Tensor, target: Tensor, *, oracle_flip: bool = False) -> Tensor:
-    """Mean per-joint position error: (1/N) sum_j |p_j - t_j|, poses compared exactly as given.
+    """Mean per-joint position error: ``(1/N) sum_j |p_j - t_j|``, poses compared exactly as given.
 
     Args:
         prediction, target: (..., N, 3) root-relative, any one length unit.
@@ -63,12 +63,12 @@ def mpjpe(prediction: Tensor, target: Tensor, *, oracle_flip: bool = False) -> T
 
 
 def n_mpjpe(prediction: Tensor, target: Tensor, *, oracle_flip: bool = False) -> Tensor:
-    """MPJPE after the best scale: (1/N) sum_j |s p_j - t_j|, s = <p, t> / <p, p>, and s = 0 if p = 0.
+    """MPJPE after the best scale: ``(1/N) sum_j |s p_j - t_j|``, ``s = <p, t> / <p, p>``, 0 if p = 0.
 
     The scale is the least-squares one about the root, which is not moved. It may be negative for a
     prediction worse than none. Arguments, result and errors as for :func:`mpjpe`.
 
-    What else circulates as a "scaled MPJPE": the ratio of norms s = |t| / |p| (ElePose), and the trace
+    What else circulates as a "scaled MPJPE": the ratio of norms ``s = |t| / |p|`` (ElePose), and the trace
     of the Procrustes singular values over <p, p>, applied to the uncentred pose (the ITES release).
     On noise they differ by about 2 mm. Source: Rhodin et al. 2018; least squares as in VideoPose3D
     (Pavllo et al. 2019). Chapters 1 and 3.
@@ -109,7 +109,7 @@ def pck(
     joints: Sequence[int] | None = None,
     oracle_flip: bool = False,
 ) -> Tensor:
-    """Part of the joints closer than a threshold: (1/N) sum_j [ |p_j - t_j| < threshold ].
+    """Part of the joints closer than a threshold: ``(1/N) sum_j [ |p_j - t_j| < threshold ]``.
 
     Args:
         prediction, target: (..., N, 3) root-relative, metres.
@@ -157,7 +157,7 @@ def auc(
 
 
 def procrustes_align(source: Tensor, target: Tensor) -> Alignment:
-    """Similarity nearest to the target: min over s, R, b of sum_j |s R x_j + b - y_j|^2, det R = +1.
+    """Similarity nearest to the target: ``min over s, R, b of sum_j |s R x_j + b - y_j|^2``, det R = +1.
 
     With centred X, Y (N, 3, row vectors) and the SVD Y^T X = U S V^T,
     ``R = U D V^T``, ``D = diag(1, 1, det(U V^T))``, ``s = trace(S D) / |X|^2``, and

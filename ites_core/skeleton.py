@@ -64,12 +64,12 @@ class Skeleton:
 
     @cached_property
     def bones(self) -> tuple[tuple[int, int], ...]:
-        """(parent, child) for every joint but the root: N - 1 bones."""
+        """The N - 1 bones, one (parent, child) for every joint but the root."""
         return tuple((p, j) for j, p in enumerate(self.parents) if p >= 0)
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """Permutation that exchanges left and right: joint j of the mirrored body is joint mirror[j]."""
+        """Permutation that exchanges left and right; joint j of the mirrored body is joint mirror[j]."""
         order = list(range(len(self)))
         for left, right in self.pairs:
             order[left], order[right] = right, left

@@ -1,8 +1,7 @@
-"""Sphinx extension: load a big browser library only on the pages that use it.
+"""Sphinx extension: what a page loads beside the theme's own files.
 
-plotly.js must load before require.js (which comes with widgets): once ``define`` exists, plotly registers
-itself there and leaves no global ``Plotly`` for the figures to call. Hence the low priority number, which
-means early.
+plotly.js is big, so only pages whose body calls it load it. The state of the live widgets (cells tagged
+``remove-cell``, for JupyterLab) is taken out: no page shows a widget, since without a kernel it would be dead.
 """
 
 from typing import Any
@@ -10,13 +9,18 @@ from typing import Any
 from sphinx.application import Sphinx
 
 
-def add_page_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Add plotly.js to a page whose body calls it."""
+def adjust_page_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Add plotly.js to a page that calls it, and drop the state of widgets."""
     if "Plotly.newPlot" in context.get("body", ""):
         app.add_js_file("plotly/plotly.min.js", priority=100)
+    context["script_files"] = [
+        file
+        for file in context.get("script_files", [])
+        if "widget-state" not in getattr(file, "attributes", {}).get("type", "")
+    ]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
-    app.connect("html-page-context", add_page_assets)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("html-page-context", adjust_page_assets)
+    return {"version": "2", "parallel_read_safe": True, "parallel_write_safe": True}

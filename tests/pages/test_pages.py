@@ -1,0 +1,134 @@
+"""The built pages in a browser: nothing breaks, nothing is fetched from elsewhere, everything can be read and moved."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import HTML
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+pytestmark = pytest.mark.browser
+PAGES = sorted(p.name for p in HTML.glob("*.html") if p.name not in ("genindex.html", "py-modindex.html"))
+CHAPTERS = [name for name in PAGES if re.match(r"\d_", name)]
+DECKS = sorted(f"slides/{p.name}" for p in (HTML / "slides").glob("*.html"))
+SITE_MB = 60
+
+
+def opened(browser: Browser, address: str, width: int = 1200, scheme: str = "light", **options: bool) -> Page:
+    """A page, loaded, that remembers its errors and the requests that left its server."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+    page = context.new_page()
+    page.faults = []
+    server = "/".join(address.split("/")[:3])
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            page.faults.append(f"console: {message.text}")
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((server, "data:", "blob:")):
+            page.faults.append(f"request to {request.url}")
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: page.faults.append(f"error: {error}"))
+    page.on("request", on_request)
+    page.goto(address, wait_until="load")
+    return page
+
+
+@pytest.mark.parametrize("name", PAGES + DECKS)
+def test_a_page_opens_without_errors_and_without_other_servers(browser: Browser, site: str, name: str) -> None:
+    page = opened(browser, f"{site}/{name}")
+    page.wait_for_timeout(500)
+    assert page.faults == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(browser: Browser, site: str, name: str) -> None:
+    page = opened(browser, f"{site}/{name}", width=390)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible(browser: Browser, site: str, name: str, scheme: str) -> None:
+    """Contrast AA, names of controls, alternative text, order of headings: what axe-core can decide."""
+    page = opened(browser, f"{site}/{name}", scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((box) => { box.open = true; })")
+    found = Axe().run(page, context="main", options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+    faults = [
+        f"{v['id']} x {len(v['nodes'])}: {v['help']}; first: {v['nodes'][0]['html'][:160]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert not faults, "\n".join(faults)
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_figures_move_by_keyboard(browser: Browser, site: str, name: str) -> None:
+    """Every range input under a figure can be reached and moved with the keyboard, and says its value."""
+    page = opened(browser, f"{site}/{name}")
+    sliders = page.locator("main input[type=range]")
+    assert sliders.count() >= 2
+    for k in range(sliders.count()):
+        slider = sliders.nth(k)
+        slider.scroll_into_view_if_needed()
+        slider.focus()
+        before = slider.input_value()
+        slider.press("ArrowRight" if before != slider.get_attribute("max") else "ArrowLeft")
+        assert slider.input_value() != before
+        assert slider.get_attribute("aria-valuetext")
+    assert page.faults == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_moved_slider_changes_the_drawing(browser: Browser, site: str, name: str) -> None:
+    page = opened(browser, f"{site}/{name}")
+    plots = page.locator("main .plotly-graph-div")
+    assert plots.count() >= 2
+    state = """(div) => JSON.stringify(
+        [div._fullData.map((t) => [t.x, t.y, t.z, t.width]), div.layout.scene, div.layout.title])"""
+    for k in range(plots.count()):
+        plot = plots.nth(k)
+        plot.scroll_into_view_if_needed()
+        slider = plot.locator("xpath=following::input[@type='range'][1]")
+        before = plot.evaluate(state)
+        for _ in range(3):
+            slider.press("ArrowRight" if slider.input_value() != slider.get_attribute("max") else "ArrowLeft")
+        page.wait_for_timeout(200)
+        assert plot.evaluate(state) != before, f"figure {k + 1} of {name}"
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_without_scripts_every_figure_is_a_picture(browser: Browser, site: str, name: str) -> None:
+    page = opened(browser, f"{site}/{name}", java_script_enabled=False)
+    figures = len(re.findall(r"Plotly\.newPlot", (HTML / name).read_text(encoding="utf-8")))
+    assert page.locator("main noscript img").count() >= figures
+    page.context.close()
+
+
+def test_student_copies_and_slides_are_offered(site: str) -> None:
+    text = "".join((HTML / name).read_text(encoding="utf-8") for name in PAGES)
+    assert re.search(r'href="_downloads/[^"]+/student_notebooks\.zip"', text)
+    assert len(DECKS) == len(CHAPTERS)
+    for deck in DECKS:
+        assert f'href="{deck}"' in text
+
+
+def test_no_page_shows_a_widget(site: str) -> None:
+    for name in PAGES:
+        assert "jupyter.widget" not in (HTML / name).read_text(encoding="utf-8"), name
+
+
+def test_the_whole_book_is_small(site: str) -> None:
+    size = sum(p.stat().st_size for p in Path(HTML).rglob("*") if p.is_file()) / 1e6
+    assert size < SITE_MB
