@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ites_core.camera import unproject
 from ites_core.checkpoint import Run
 from ites_core.data import CameraRing, MocapArchive, make_views
 from ites_core.data.archive import Split
@@ -62,7 +63,9 @@ class Report:
             raise ItesError(f"{path}: cannot write the report ({error.strerror or error})") from error
 
 
-def evaluate(run: Run, archive: MocapArchive, split: Split = "test", *, stride: int = 1, seed: int = 0) -> Report:
+def evaluate(
+    run: Run, archive: MocapArchive, split: Split = "test", *, stride: int = 1, seed: int = 0, on_rays: bool = False
+) -> Report:
     """Lift every view of a split and score it. Chapters 3 and 4.
 
     Plain MPJPE scales every pose by the one constant ``metres_per_unit`` of the checkpoint; N-MPJPE by
@@ -75,6 +78,8 @@ def evaluate(run: Run, archive: MocapArchive, split: Split = "test", *, stride: 
         split: ``train``, ``val``, ``test`` or ``all``.
         stride: score every stride-th frame.
         seed: of the virtual cameras.
+        on_rays: of the run's answer keep the depths alone, and put every joint on the ray of its pixel. For a
+            student that changes nothing; for a teacher it shows what a student gains by its head alone.
 
     Raises:
         ItesError: another joint set, or an empty split.
@@ -83,7 +88,10 @@ def evaluate(run: Run, archive: MocapArchive, split: Split = "test", *, stride: 
         raise ItesError(f"{archive.source}: joint set {archive.skeleton.name}, the run lifts {run.skeleton.name}")
     part = archive.part(split)
     views = make_views(part, CameraRing(cameras=run.config.cameras), seed, stride)
-    lifted = run.lift(views.image) * run.normalisation.metres_per_unit
+    lifted = run.lift(views.image)
+    if on_rays:
+        lifted = unproject(run.normalisation.apply(views.image, run.skeleton), lifted[..., 2])
+    lifted = lifted * run.normalisation.metres_per_unit
     return score(
         lifted,
         views.pose,

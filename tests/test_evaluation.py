@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ites_core.config import teacher_config
+from ites_core.config import student_config, teacher_config
 from ites_core.data import MocapArchive, load_archive, make_views
 from ites_core.errors import ItesError
 from ites_core.evaluation import Report, evaluate, score
 from ites_core.metrics import depth_mirror
-from ites_core.training import train_teacher
+from ites_core.training import train_student, train_teacher
 
 
 def test_truth_and_its_mirror(tiny_archive: MocapArchive) -> None:
@@ -34,6 +34,13 @@ def test_report_errors(tiny_archive: MocapArchive, tmp_path: Path) -> None:
         evaluate(run, train_only)
     with pytest.raises(ItesError, match="cannot write the report"):
         Report({}, {}, 0, 0, {}).write(tmp_path / "no" / "folder.json")
+
+
+def test_on_the_rays_only_depths_count(tiny_archive: MocapArchive) -> None:
+    teacher = train_teacher(tiny_archive, teacher_config("smoke", max_steps=2), progress=False)
+    student = train_student(tiny_archive, teacher, student_config("smoke", max_steps=2), progress=False)
+    assert evaluate(teacher, tiny_archive).metrics != evaluate(teacher, tiny_archive, on_rays=True).metrics
+    assert evaluate(student, tiny_archive).metrics == evaluate(student, tiny_archive, on_rays=True).metrics
 
 
 @pytest.mark.data

@@ -40,6 +40,7 @@ ABLATIONS = Study(
         _student("physical graph", graph="physical"),
         _student("nonphysical graph", graph="nonphysical"),
         _student("ResFC", network="resfc", channels=256),
+        System("teacher on the rays", labels_from="teacher", on_rays=True),
     ),
 )
 

@@ -2,8 +2,9 @@
 
     python -m ites_core.experiments.foundation --data ../shared/data/cmu17.npz --seeds 5
 
-Four systems a seed: the teacher; the teacher without L_RIC; the student of the first teacher; the teacher
-trained on the embedded pose sampler alone.
+Six systems a seed: the teacher; the teacher without L_RIC; the student of the first teacher; a student that knows no
+graph; that teacher's depths on the rays of the input, with no student at all; the teacher trained on the embedded
+pose sampler alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ FOUNDATION = Study(
         System("teacher"),
         System("teacher without RIC", {"weight_ric": 0.0}),
         System("student", labels_from="teacher"),
+        System("student ResFC", {"network": "resfc", "channels": 256}, labels_from="teacher"),
+        System("teacher on the rays", labels_from="teacher", on_rays=True),
         System("teacher from sampler", motion="sampler"),
     ),
 )

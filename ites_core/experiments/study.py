@@ -34,12 +34,14 @@ class System:
         name: unique within the study.
         changes: what differs from the preset ``small``.
         labels_from: name of the teacher system whose depths a student learns; None for a teacher.
+        on_rays: train nothing, put those depths themselves on the rays of the input.
         motion: what to learn from: the recordings under test, or the embedded sampler.
     """
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
     labels_from: str | None = None
+    on_rays: bool = False
     motion: str = "recordings"
 
 
@@ -118,12 +120,13 @@ def run_one(system: System, data: str, seed: int, folder: Path, threads: int) ->
     out = _folder(folder, system.name, seed)
     resume = RunFolder(out).exists()
     if system.labels_from is not None:
-        teacher = RunFolder(_folder(folder, system.labels_from, seed)).read()
-        student = student_config(**system.changes)
-        run = train_student(learn, teacher, student, out, seed=seed, resume=resume, progress=False)
+        run = RunFolder(_folder(folder, system.labels_from, seed)).read()
+        if not system.on_rays:
+            student = student_config(**system.changes)
+            run = train_student(learn, run, student, out, seed=seed, resume=resume, progress=False)
     else:
         run = train_teacher(learn, teacher_config(**system.changes), out, seed=seed, resume=resume, progress=False)
-    report = asdict(evaluate(run, archive))
+    report = asdict(evaluate(run, archive, on_rays=system.on_rays))
     about = {"changes": system.changes, "provenance": run.provenance | report["provenance"]}
     return {"system": system.name, "seed": seed} | report | about
 
