@@ -68,12 +68,13 @@ types: $(READY)
 	mypy
 
 unit: $(READY)
-	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing" --ignore=tests/pages
-	pytest -q -m timing --ignore=tests/pages || [ $$? -eq 5 ]  # 5: no test is marked so
+	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing" --ignore=tests/pages --ignore=tests/notebooks
+	pytest -q -m timing --ignore=tests/pages --ignore=tests/notebooks || [ $$? -eq 5 ]  # 5: no test is marked so
 
 notebooks: $(READY)
 	$(ONE_THREAD) pytest --nbval-lax --nbval-cell-timeout=900 --nbval-kernel-startup-timeout=120 \
 	  -n $(WORKERS) --dist loadfile --durations=5 book/*.ipynb
+	$(ONE_THREAD) pytest -n $(WORKERS) tests/notebooks
 
 lab: $(READY)
 	jupyter lab $$([ "$$(id -u)" = 0 ] && echo --allow-root) --notebook-dir=book
