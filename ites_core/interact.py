@@ -164,7 +164,7 @@ class Embedded:
         return bundle
 
 
-def embed(fig: go.Figure, alt: str, still: Figure | None = None) -> Embedded:
+def embed(fig: go.Figure, alt: str, still: Figure | None = None, *, script: str = "") -> Embedded:
     """Make a plotly figure ready to be the last value of a cell (chapters 1 to 5).
 
     In the page, the slider of :func:`frames` and the turning of a scene are native range inputs,
@@ -174,6 +174,8 @@ def embed(fig: go.Figure, alt: str, still: Figure | None = None) -> Embedded:
         fig: from this module, or any plotly figure.
         alt: what a reader who cannot see the figure needs to know.
         still: a picture for readers whose browser runs no scripts; closed afterwards.
+        script: JavaScript of the figure's own, run after the controls are made; ``{plot_id}`` stands for the
+            figure's id.
     """
     page = go.Figure(fig)
     sliders = fig.layout.sliders
@@ -186,9 +188,10 @@ def embed(fig: go.Figure, alt: str, still: Figure | None = None) -> Embedded:
         "start": sliders[0].active if sliders else 0,
         "turns": any(trace.type == "scatter3d" for trace in fig.data),
     }
-    script = _CONTROLS.read_text(encoding="utf8").replace("SETTINGS", json.dumps(settings).replace("</", "<\\/"))
+    controls = _CONTROLS.read_text(encoding="utf8").replace("SETTINGS", json.dumps(settings).replace("</", "<\\/"))
     body = page.to_html(
-        include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False, post_script=script,
+        include_plotlyjs=False, include_mathjax=False, full_html=False, auto_play=False,
+        post_script=[controls, script] if script else controls,
         config={"responsive": True, "displaylogo": False},
     )  # fmt: skip
     if still is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
@@ -11,6 +12,7 @@ import torch
 from ites_core.camera import project
 from ites_core.errors import ItesError
 from ites_core.interact import embed, family_figure, frames, pose_figure, poses_figure
+from ites_core.interact_depths import depths_figure, depths_page
 from ites_core.plot import SIDES, draw_poses_3d
 from ites_core.skeleton import H36M17
 
@@ -83,3 +85,55 @@ def test_nothing_to_show_is_refused(pose: torch.Tensor) -> None:
         family_figure([pose], ["a", "b"])
     with pytest.raises(ItesError, match="no pose"):
         poses_figure({})
+
+
+def test_depths_move_the_body_and_not_the_picture(pose: torch.Tensor) -> None:
+    image, depth = project(pose), pose[:, 2]
+    before, after = (depths_figure(image, d, joint=16, reach=2.0, millimetres=700.0).data for d in (depth, 0.5 * depth))
+    kinds = [trace.type for trace in before]
+    assert kinds == ["scatter"] * 5 + ["scatter3d"] * 5  # what depth_sliders.js counts on
+    for old, new, kind in zip(before, after, kinds, strict=True):
+        same = list(old.x) == list(new.x) and list(old.y) == list(new.y)
+        assert same == (kind == "scatter" or old.mode == "lines")  # the ray stays too
+
+
+def test_depths_page_wants_depths_for_all_joints(pose: torch.Tensor) -> None:
+    with pytest.raises(ItesError, match=r"shape \(17,\)"):
+        depths_page(project(pose), {"flat": torch.zeros(16)}, "alt", joint=1, reach=1.0, millimetres=700.0)
+
+
+@pytest.mark.browser
+def test_the_page_computes_what_the_package_computes(pose: torch.Tensor, chromium: str, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    image, depth, flat = project(pose), pose[:, 2], torch.zeros(17)
+    page = depths_page(image, {"truth": depth, "flat": flat}, "alt", joint=16, reach=2.0, millimetres=700.0).page
+    plotly_js = Path(go.__file__).parents[1] / "package_data" / "plotly.min.js"
+    file = tmp_path / "page.html"
+    file.write_text(f'<!doctype html><script src="{plotly_js.as_uri()}"></script>{page}', encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        tab = browser.new_page()
+        tab.goto(file.as_uri())
+        tab.get_by_role("button", name="flat").click()
+        tab.get_by_label("joint").select_option(label="LWrist")
+        slider = tab.get_by_label("depth")
+        slider.focus()
+        for _ in range(40):
+            slider.press("ArrowRight")
+        drawn = tab.evaluate("document.querySelector('.plotly-graph-div').data.map((t) => [t.x, t.y, t.z || null])")
+        words = tab.locator("output[aria-live]").text_content() or ""
+        browser.close()
+    flat[H36M17.joints.index("LWrist")] = 0.4
+    expected = depths_figure(image, flat, joint=H36M17.joints.index("LWrist"), reach=2.0, millimetres=700.0)
+    for found, trace in zip(drawn, expected.data, strict=True):
+        for values, axis in zip(found, (trace.x, trace.y, getattr(trace, "z", None)), strict=True):
+            assert [v for v in values or [] if v is not None] == pytest.approx(
+                [v for v in (axis if axis is not None else []) if v is not None], abs=2e-4
+            )
+    title = expected.layout.title.text
+    assert title.removesuffix(")").replace(" (", ", ") in words
+    assert "movement in the picture: 0.000000" in words
