@@ -1,7 +1,7 @@
 """A body whose joints slide along their rays, computed in the page itself (chapter 1).
 
 :func:`depths_figure` draws one choice of depths; JupyterLab calls it for every move of its sliders.
-:func:`depths_page` puts it into the page, where ``depth_sliders.js`` does the same arithmetic in the browser.
+:func:`depth_explorer` puts it into the page, where ``depth_sliders.js`` does the same arithmetic in the browser.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def depths_figure(
     return made
 
 
-def depths_page(
+def depth_explorer(
     image: Tensor,
     starts: Mapping[str, Tensor],
     alt: str,
@@ -113,7 +113,7 @@ def depths_page(
     """
     if not starts or any(depth.shape != (len(skeleton),) for depth in starts.values()):
         shapes = [tuple(depth.shape) for depth in starts.values()]
-        raise ItesError(f"depths_page: depths of shapes {shapes}; expected one or more of shape ({len(skeleton)},)")
+        raise ItesError(f"depth_explorer: depths of shapes {shapes}; expected one or more of shape ({len(skeleton)},)")
     first = next(iter(starts.values()))
     fig = depths_figure(image, first, joint=joint, reach=reach, distance=distance, skeleton=skeleton)
     settings = {

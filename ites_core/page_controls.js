@@ -23,7 +23,9 @@
   };
   const atOnce = {mode: "immediate", frame: {duration: 0, redraw: true}, transition: {duration: 0}};
   if (s.labels.length) {
-    range(s.name, s.labels.length - 1, s.start, (k) => s.labels[k], (k) => Plotly.animate(plot, [String(k)], atOnce));
+    range(s.name, s.labels.length - 1, s.start, (k) => s.labels[k], (k) => {
+      Plotly.animate(plot, [String(k)], atOnce).catch(() => {});  // a later move interrupts an earlier one
+    });
   }
   if (s.turns) {
     const eye = plot.layout.scene.camera.eye, radius = Math.hypot(eye.x, eye.y);

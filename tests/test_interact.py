@@ -12,7 +12,7 @@ import torch
 from ites_core.camera import project
 from ites_core.errors import ItesError
 from ites_core.interact import embed, family_figure, frames, pose_figure, poses_figure
-from ites_core.interact_depths import depths_figure, depths_page
+from ites_core.interact_depths import depths_figure, depth_explorer
 from ites_core.plot import SIDES, draw_poses_3d
 from ites_core.skeleton import H36M17
 
@@ -97,9 +97,9 @@ def test_depths_move_the_body_and_not_the_picture(pose: torch.Tensor) -> None:
         assert same == (kind == "scatter" or old.mode == "lines")  # the ray stays too
 
 
-def test_depths_page_wants_depths_for_all_joints(pose: torch.Tensor) -> None:
+def test_depth_explorer_wants_depths_for_all_joints(pose: torch.Tensor) -> None:
     with pytest.raises(ItesError, match=r"shape \(17,\)"):
-        depths_page(project(pose), {"flat": torch.zeros(16)}, "alt", joint=1, reach=1.0, millimetres=700.0)
+        depth_explorer(project(pose), {"flat": torch.zeros(16)}, "alt", joint=1, reach=1.0, millimetres=700.0)
 
 
 @pytest.mark.browser
@@ -107,7 +107,7 @@ def test_the_page_computes_what_the_package_computes(pose: torch.Tensor, chromiu
     from playwright.sync_api import sync_playwright
 
     image, depth, flat = project(pose), pose[:, 2], torch.zeros(17)
-    page = depths_page(image, {"truth": depth, "flat": flat}, "alt", joint=16, reach=2.0, millimetres=700.0).page
+    page = depth_explorer(image, {"truth": depth, "flat": flat}, "alt", joint=16, reach=2.0, millimetres=700.0).page
     plotly_js = Path(go.__file__).parents[1] / "package_data" / "plotly.min.js"
     file = tmp_path / "page.html"
     file.write_text(f'<!doctype html><script src="{plotly_js.as_uri()}"></script>{page}', encoding="utf-8")
