@@ -25,7 +25,7 @@
     if (k !== s.root) menu.append(Object.assign(make("option", name), {value: k}));
   });
   chosen.append(menu);
-  const dragged = make("label", "depth", "flex:1 1 18rem;display:flex;align-items:center;gap:.5rem;white-space:nowrap");
+  const dragged = make("label", "depth", "flex:1 1 100%;display:flex;align-items:center;gap:.5rem;white-space:nowrap");
   const slider = Object.assign(make("input", "", "flex:1;min-width:4rem"),
     {type: "range", min: -s.reach, max: s.reach, step: 0.01});
   const value = make("output", "", "min-width:6em");
@@ -69,7 +69,7 @@
     const point = event.points.find((p) => p.curveNumber === s.sides.length);
     if (point && point.pointNumber !== s.root) pick(point.pointNumber);
   });
-  box.append(chosen, dragged, buttons, report);
+  box.append(chosen, buttons, dragged, report);
   plot.after(box);
   pick(joint);
 })();

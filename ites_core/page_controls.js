@@ -1,8 +1,10 @@
 // Native range inputs under a plotly figure, for ites_core.interact.embed; {plot_id} and SETTINGS are filled in.
 (() => {
   const plot = document.getElementById("{plot_id}"), s = SETTINGS;
-  plot.setAttribute("role", "img");
+  plot.setAttribute("role", "figure");  // not "img": it holds buttons
   plot.setAttribute("aria-label", s.alt);
+  const frame = plot.parentElement;  // as high as the plot alone; it has to grow by the controls
+  if (frame.style.height.endsWith("px")) [plot.style.height, frame.style.height] = [frame.style.height, "auto"];
   const box = document.createElement("div");
   box.style.cssText = "display:flex;flex-wrap:wrap;gap:.3rem 1.5rem;padding:.3rem 0";
   const range = (name, max, start, say, act) => {

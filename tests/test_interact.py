@@ -12,7 +12,7 @@ import torch
 from ites_core.camera import project
 from ites_core.errors import ItesError
 from ites_core.interact import embed, family_figure, frames, pose_figure, poses_figure
-from ites_core.interact_depths import depths_figure, depth_explorer
+from ites_core.interact_depths import depth_explorer, depths_figure
 from ites_core.plot import SIDES, draw_poses_3d
 from ites_core.skeleton import H36M17
 
