@@ -126,6 +126,10 @@ def test_the_page_computes_what_the_package_computes(pose: torch.Tensor, chromiu
             slider.press("ArrowRight")
         drawn = tab.evaluate("document.querySelector('.plotly-graph-div').data.map((t) => [t.x, t.y, t.z || null])")
         words = tab.locator("output[aria-live]").text_content() or ""
+        room = (
+            "((box) => box.scrollHeight <= box.clientHeight)(document.querySelector('.plotly-graph-div').parentElement)"
+        )
+        assert tab.evaluate(room), "the controls stick out of the figure's box, where a page cuts them off"
         browser.close()
     flat[H36M17.joints.index("LWrist")] = 0.4
     expected = depths_figure(image, flat, joint=H36M17.joints.index("LWrist"), reach=2.0, millimetres=700.0)
