@@ -1,10 +1,19 @@
 // Native range inputs under a plotly figure, for ites_core.interact.embed; {plot_id} and SETTINGS are filled in.
 (() => {
   const plot = document.getElementById("{plot_id}"), s = SETTINGS;
+  const far = (eye, by) => ({x: by * eye.x, y: by * eye.y, z: by * eye.z});
   plot.setAttribute("role", "figure");  // not "img": it holds buttons
   plot.setAttribute("aria-label", s.alt);
   const frame = plot.parentElement;  // as high as the plot alone; it has to grow by the controls
   if (frame.style.height.endsWith("px")) [plot.style.height, frame.style.height] = [frame.style.height, "auto"];
+  if (s.turns && plot.layout.xaxis && plot.clientWidth < 560) {  // a phone: the picture above the body, not beside it
+    const height = 1.45 * (plot.layout.height || 450);
+    plot.style.height = height + "px";
+    Plotly.relayout(plot, {
+      height: height, "xaxis.domain": [0.15, 0.95], "yaxis.domain": [0.56, 1],
+      "scene.domain": {x: [0, 1], y: [0, 0.48]}, "scene.camera.eye": far(plot.layout.scene.camera.eye, 1.1),
+    });
+  }
   const box = document.createElement("div");
   box.style.cssText = "display:flex;flex-wrap:wrap;gap:.3rem 1.5rem;padding:.3rem 0";
   const range = (name, max, start, say, act) => {
