@@ -43,6 +43,7 @@ PAGE = """<!DOCTYPE html>
 </html>
 """
 LONGEST_OUTPUT = 14  # lines of printed text that still fit a slide
+FEW_WORDS = 40  # an opening paragraph up to this length is shown whole
 
 markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
 dollarmath_plugin(markdown, renderer=lambda tex, how: rf"\[{tex}\]" if how["display_mode"] else rf"\({tex}\)")
@@ -101,30 +102,39 @@ def folded(dropdown: str) -> tuple[str, str]:
     return first.split("}", 1)[1].strip(), "\n".join(lines).strip()
 
 
-def first_sentence(paragraph: str) -> str:
-    """What a paragraph opens with, formulae kept whole."""
+def opening(paragraph: str) -> str:
+    """A short paragraph whole, of a longer one the first two sentences, formulae kept whole."""
     one_line = " ".join(paragraph.split())
-    match = re.match(r"(?:\$[^$]*\$|[^$])*?[.?!:](?=\s|$)", one_line)
+    if len(one_line.split()) <= FEW_WORDS:
+        return one_line
+    match = re.match(r"(?:(?:\$[^$]*\$|[^$])*?[.?!](?=\s|$)){1,2}", one_line)
     return match[0] if match else one_line
 
 
 def text_slides(text: str) -> Iterator[str]:
-    """The slides of one markdown cell."""
+    """The slides of one markdown cell: headings, formulae, lists, questions, and the paragraph it opens with."""
     body: list[str] = []
+    opened = False
     for kind, piece in blocks(text):
         if kind in ("heading", "equation", "list"):
+            opened = opened and kind != "heading"
             body.append(markdown.render(re.sub(r"^#+", "##", piece)))
         elif kind == "paragraph":
-            body.append(markdown.render(first_sentence(piece)))
+            if piece.startswith("**After"):
+                body.append(markdown.render(piece))
+            elif not opened and not re.match(r"\*\*(Time|Files|You need)", piece):
+                body.append(markdown.render(opening(piece)))
+                opened = True
         elif kind == "question":
             if body:
                 yield "\n".join(body)
             body = [markdown.render(piece)]
         else:
             title, answer = folded(piece)
-            if title == "Hint":
-                continue
-            body.append(f'<div class="fragment">{markdown.render(f"**{title}** {answer}")}</div>')
+            if title.startswith("("):  # an option of a quiz: shown, its explanation one step later
+                body.append(markdown.render(f"**{title}**") + f'<div class="fragment">{markdown.render(answer)}</div>')
+            elif title != "Hint":
+                body.append(f'<div class="fragment">{markdown.render(f"**{title}.** {answer}")}</div>')
     if body:
         yield "\n".join(body)
 
@@ -153,17 +163,17 @@ def deck(notebook: Any) -> str:
         if "scrapbook" in output.get("metadata", {})
     }
     stacks: list[list[str]] = [[]]
-    exercises = False
+    left_out = False  # exercises and further reading are for the chapter
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for part in re.split(r"(?m)^(?=## )", plain(cell.source, glued)):
                 if part.startswith("## "):
-                    exercises = part.startswith("## Exercises")
-                    if not exercises:
+                    left_out = part.startswith(("## Exercises", "## Going further"))
+                    if not left_out:
                         stacks.append([])
-                if not exercises:
+                if not left_out:
                     stacks[-1] += text_slides(part)
-        elif not exercises and "remove-cell" not in cell.metadata.get("tags", []):
+        elif not left_out and "remove-cell" not in cell.metadata.get("tags", []):
             stacks[-1] += output_slides(cell)
     sections = ("\n".join(f"<section>{slide}</section>" for slide in stack) for stack in stacks if stack)
     return "\n".join(f"<section>{section}</section>" for section in sections)
