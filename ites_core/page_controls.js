@@ -43,7 +43,8 @@
     const first = (Math.round(Math.atan2(eye.x, -eye.y) * 180 / Math.PI) + 360) % 360;
     range("turn", 359, first, (a) => a + "°", (a) => {
       const r = a * Math.PI / 180;
-      Plotly.relayout(plot, {"scene.camera.eye": {x: radius * Math.sin(r), y: -radius * Math.cos(r), z: eye.z}});
+      const to = {x: radius * Math.sin(r), y: -radius * Math.cos(r), z: eye.z};
+      Plotly.relayout(plot, {"scene.camera.eye": to, ...(plot.layout.scene2 && {"scene2.camera.eye": to})});
     });
   }
   plot.after(box);
