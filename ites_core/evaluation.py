@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ites_core.camera import unproject
 from ites_core.checkpoint import Run
-from ites_core.data import CameraRing, MocapArchive, make_views
+from ites_core.data import CameraRing, Motion, make_views
 from ites_core.data.archive import Split
 from ites_core.errors import ItesError
 from ites_core.metrics import auc, better_mirrored, mpjpe, n_mpjpe, p_mpjpe, pck
@@ -64,7 +64,7 @@ class Report:
 
 
 def evaluate(
-    run: Run, archive: MocapArchive, split: Split = "test", *, stride: int = 1, seed: int = 0, on_rays: bool = False
+    run: Run, archive: Motion, split: Split = "test", *, stride: int = 1, seed: int = 0, on_rays: bool = False
 ) -> Report:
     """Lift every view of a split and score it. Chapters 3 and 4.
 

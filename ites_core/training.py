@@ -24,7 +24,7 @@ from ites_core import losses
 from ites_core.camera import Normalisation, project, random_rotations, rotate
 from ites_core.checkpoint import Run, RunFolder, build_model, camera_pose, provenance
 from ites_core.config import StudentConfig, TeacherConfig, TrainingConfig
-from ites_core.data import CameraRing, CameraViews, MocapArchive, make_views
+from ites_core.data import CameraRing, CameraViews, Motion, ViewArchive, make_views
 from ites_core.errors import ItesError
 from ites_core.factorisation import mean_body
 from ites_core.metrics import p_mpjpe
@@ -118,7 +118,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
 
 def train_teacher(
-    archive: MocapArchive,
+    archive: Motion,
     config: TeacherConfig,
     out: str | Path | None = None,
     *,
@@ -153,7 +153,7 @@ def train_teacher(
 
 
 def train_student(
-    archive: MocapArchive,
+    archive: Motion,
     teacher: Run,
     config: StudentConfig,
     out: str | Path | None = None,
@@ -195,7 +195,7 @@ def train_student(
 
 
 def _prepare(
-    archive: MocapArchive,
+    archive: Motion,
     config: TeacherConfig | StudentConfig,
     seed: int,
     device: str,
@@ -206,7 +206,8 @@ def _prepare(
     ring = CameraRing(cameras=config.cameras)
     views = make_views(archive.part("train"), ring, seed)
     held_out = archive.part("val")
-    stride = max(1, held_out.frames * ring.cameras // VALIDATION_VIEWS)
+    views_of_frame = 1 if isinstance(held_out, ViewArchive) else ring.cameras
+    stride = max(1, held_out.frames * views_of_frame // VALIDATION_VIEWS)
     validation = make_views(held_out, ring, seed, stride)
     normalisation = normalisation or Normalisation.fit(views.image, views.mean_distance, archive.skeleton)
     with torch.random.fork_rng(devices=[]):

@@ -102,9 +102,11 @@ def test_reading_a_run_gives_the_same_lift(teacher: Run, tiny_archive: MocapArch
     folder = RunFolder(tmp_path / "run")
     folder.write(teacher, None)
     again = folder.read()
-    x = torch.randn(3, 17, 2)
-    assert torch.equal(teacher.lift(x), again.lift(x))
-    assert torch.allclose(teacher.lift(x[0]), teacher.lift(x)[0], atol=1e-5), "a single pose can be lifted"
+    x = 0.1 * torch.randn(3, 17, 2)
+    together = teacher.lift(x)
+    assert torch.equal(together, again.lift(x))
+    # One pose at a time takes other matrix kernels: equal to float32's accuracy, relative to the size of the pose.
+    assert torch.allclose(teacher.lift(x[0]), together[0], atol=1e-3 * together[0].abs().max().item())
     assert again.config == teacher.config and again.normalisation == teacher.normalisation and again.log == teacher.log
     with pytest.raises(ItesError, match="NaN"):
         again.lift(torch.full((17, 2), torch.nan))

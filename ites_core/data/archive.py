@@ -98,37 +98,65 @@ class MocapArchive:
         """
         if split == "all":
             return self
-        if split == "test":
-            chosen = [i for i in range(len(self)) if self.split[i] == "test"]
-        else:
-            train = [i for i in range(len(self)) if self.split[i] == "train"]
-            held_out = self._held_out(train)
-            chosen = [i for i in train if (i in held_out) == (split == "val")]
-        if not chosen:
-            found = ", ".join(sorted(set(self.split))) or "none"
-            raise ItesError(
-                f"{self.source}: split {split!r} holds no sequence (splits in the file: {found}); "
-                "choose another split or another file"
-            )
-        return self.take(chosen)
+        return self.take(choose_split(split, self.split, self.subject, self.names, self.lengths, self.source))
 
-    def _held_out(self, train: list[int]) -> set[int]:
-        subjects = {self.subject[i] for i in train}
-        group = self.subject if len(subjects) >= 3 else self.names
-        members: dict[str, list[int]] = {}
-        for i in train:
-            members.setdefault(group[i], []).append(i)
-        budget = HOLD_OUT * sum(self.lengths[i] for i in train)
-        chosen: set[int] = set()
-        for name in sorted(members, key=lambda n: (zlib.crc32(n.encode()), n)):
-            cost = sum(self.lengths[i] for i in members[name])
-            if cost <= budget:
-                chosen.update(members[name])
-                budget -= cost
-        if not chosen and len(members) > 1:  # every group is larger than a tenth: give up the smallest
-            smallest = min(members, key=lambda n: (sum(self.lengths[i] for i in members[n]), n))
-            chosen.update(members[smallest])
-        return chosen
+
+def held_out(train: Sequence[int], subject: Sequence[str], names: Sequence[str], lengths: Sequence[int]) -> set[int]:
+    """Sequences that validation takes from the training part: whole subjects, at most a tenth of the frames.
+
+    Args:
+        train: indices of the training sequences.
+        subject, names, lengths: of all sequences.
+
+    Returns:
+        Indices out of ``train``, in an order fixed by a hash of the subjects' names (the sequences' where there are
+        fewer than three subjects).
+    """
+    group = subject if len({subject[i] for i in train}) >= 3 else names
+    members: dict[str, list[int]] = {}
+    for i in train:
+        members.setdefault(group[i], []).append(i)
+    budget = HOLD_OUT * sum(lengths[i] for i in train)
+    chosen: set[int] = set()
+    for name in sorted(members, key=lambda n: (zlib.crc32(n.encode()), n)):
+        cost = sum(lengths[i] for i in members[name])
+        if cost <= budget:
+            chosen.update(members[name])
+            budget -= cost
+    if not chosen and len(members) > 1:  # every group is larger than a tenth: give up the smallest
+        smallest = min(members, key=lambda n: (sum(lengths[i] for i in members[n]), n))
+        chosen.update(members[smallest])
+    return chosen
+
+
+def choose_split(
+    wanted: Split,
+    split: Sequence[str],
+    subject: Sequence[str],
+    names: Sequence[str],
+    lengths: Sequence[int],
+    source: str,
+) -> list[int]:
+    """Indices of the sequences of one split, see :meth:`MocapArchive.part`.
+
+    Raises:
+        ItesError: if the split is empty.
+    """
+    if wanted == "all":
+        return list(range(len(split)))
+    if wanted == "test":
+        chosen = [i for i, s in enumerate(split) if s == "test"]
+    else:
+        train = [i for i, s in enumerate(split) if s == "train"]
+        kept_back = held_out(train, subject, names, lengths)
+        chosen = [i for i in train if (i in kept_back) == (wanted == "val")]
+    if not chosen:
+        found = ", ".join(sorted(set(split))) or "none"
+        raise ItesError(
+            f"{source}: split {wanted!r} holds no sequence (splits in the file: {found}); "
+            "choose another split or another file"
+        )
+    return chosen
 
 
 def save_archive(archive: MocapArchive, path: str | Path) -> None:

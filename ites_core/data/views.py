@@ -15,8 +15,10 @@ from torch import Tensor
 
 from ites_core.camera import look_at, rotate
 from ites_core.data.archive import MocapArchive
+from ites_core.data.recorded import CameraViews, ViewArchive
 from ites_core.errors import ItesError
-from ites_core.skeleton import Skeleton
+
+Motion = MocapArchive | ViewArchive  # all that a network can learn from
 
 
 @dataclass(frozen=True)
@@ -38,39 +40,12 @@ class CameraRing:
     nearest: float = 2.5
 
 
-@dataclass(frozen=True)
-class CameraViews:
-    """Poses as cameras see them, in camera frame (x right, y down, z away). M views in all.
-
-    Attributes:
-        image: (M, N, 2) image coordinates for focal length 1, principal point at the origin.
-        pose: (M, N, 3) root-relative 3D truth, metres, camera frame.
-        sequence: (M,) int64, index into the archive's sequences.
-        camera: (M,) int64, index of the camera within its ring.
-        mean_distance: mean camera-to-root depth over all views, metres: a property of the set-up.
-        actions: action of each sequence.
-        skeleton: the joint set.
-        source: where the motion came from.
-    """
-
-    image: Tensor
-    pose: Tensor
-    sequence: Tensor
-    camera: Tensor
-    mean_distance: float
-    actions: tuple[str, ...]
-    skeleton: Skeleton
-    source: str
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-
-def make_views(archive: MocapArchive, ring: CameraRing | None = None, seed: int = 0, stride: int = 1) -> CameraViews:
-    """Film every sequence of an archive by a ring of cameras (chapter 1).
+def make_views(archive: Motion, ring: CameraRing | None = None, seed: int = 0, stride: int = 1) -> CameraViews:
+    """Film every sequence of an archive by a ring of cameras; recorded views stay as they are (chapter 1).
 
     Args:
-        archive: recordings, world frame with y up.
+        archive: recordings, world frame with y up; or views that were recorded with real cameras, for which ``ring``
+            and ``seed`` mean nothing.
         ring: the camera set-up; the default has four cameras.
         seed: views are a function of the seed and the sequences' names alone.
         stride: keep every stride-th frame.
@@ -84,6 +59,8 @@ def make_views(archive: MocapArchive, ring: CameraRing | None = None, seed: int 
     ring = ring or CameraRing()
     if stride < 1:
         raise ItesError(f"stride: found {stride}, expected at least 1")
+    if isinstance(archive, ViewArchive):
+        return archive.views(stride)
     if ring.cameras < 1:
         raise ItesError(f"cameras: found {ring.cameras}, expected at least 1")
     images, poses, sequences, cameras, depths = [], [], [], [], []

@@ -1,0 +1,105 @@
+"""``ites train``: both stages, and the table of presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro import conf
+from tyro.extras import SubcommandApp
+
+from ites_core.config import (
+    STUDENT_PRESETS,
+    TEACHER_PRESETS,
+    PresetName,
+    parse_assignments,
+    student_config,
+    teacher_config,
+)
+
+if TYPE_CHECKING:
+    from ites_core.checkpoint import Run
+
+train = SubcommandApp()
+
+# `--set a=1 b=2` and `--set a=1 --set b=2` mean the same.
+Settings = Annotated[conf.UseAppendAction[tuple[tuple[str, ...], ...]], conf.arg(name="set", metavar="FIELD=VALUE ...")]
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What both stages ask for.
+
+    Attributes:
+        data: a mocap archive (.npz), or "sampler" for the embedded pose sampler.
+        out: the run folder to write.
+        preset: named settings; `ites train presets` shows them.
+        seed: of weights, cameras, batches and rotations.
+        device: auto, cpu or cuda.
+        resume: continue the run in --out after an interruption.
+        settings: change single fields of the preset, for example --set batch_size=64 rotations=vertical.
+    """
+
+    data: str
+    out: Path
+    preset: PresetName = "small"
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    settings: Settings = ()
+
+    def changes(self) -> dict[str, str]:
+        """The fields that --set names, with their text."""
+        return parse_assignments(chain(*self.settings))
+
+    def finish(self, run: Run) -> None:
+        """Say what was made and what to do next."""
+        print(f"{self.out}: {run.stage}, {run.step} steps, {run.provenance['seconds']:.0f} s")
+        print(f"next: ites evaluate {self.out} --data {self.data}")
+
+
+@train.command(name="teacher")
+def train_teacher_command(options: Annotated[TrainingOptions, conf.arg(name="")]) -> None:
+    """Stage 1: train the pose-dictionary teacher on 2D views; no 3D label is used."""
+    from ites_core.data import load_motion
+    from ites_core.training import train_teacher
+
+    o = options
+    config = teacher_config(o.preset, **o.changes())
+    o.finish(train_teacher(load_motion(o.data), config, o.out, seed=o.seed, device=o.device, resume=o.resume))
+
+
+@train.command(name="student")
+def train_student_command(teacher: Path, options: Annotated[TrainingOptions, conf.arg(name="")]) -> None:
+    """Stage 2: distil a trained teacher into the graph-convolution student.
+
+    Args:
+        teacher: run folder of stage 1.
+    """
+    from ites_core.checkpoint import RunFolder
+    from ites_core.data import load_motion
+    from ites_core.training import train_student
+
+    o = options
+    config = student_config(o.preset, **o.changes())
+    guide = RunFolder(teacher).read()
+    o.finish(train_student(load_motion(o.data), guide, config, o.out, seed=o.seed, device=o.device, resume=o.resume))
+
+
+@train.command
+def presets() -> None:
+    """Show every field of both stages and its value in each preset."""
+    from rich.console import Console
+    from rich.table import Table
+
+    for stage, make, names in (
+        ("teacher", teacher_config, TEACHER_PRESETS),
+        ("student", student_config, STUDENT_PRESETS),
+    ):
+        configs = [make(name) for name in names]
+        table = Table(f"{stage} field", *names)
+        for f in fields(configs[0]):
+            table.add_row(f.name, *(str(getattr(c, f.name)) for c in configs))
+        Console().print(table)
