@@ -31,7 +31,18 @@ import ites_core
 from ites_core.camera import Normalisation
 from ites_core.config import StudentConfig, TeacherConfig, validate
 from ites_core.errors import ItesError
-from ites_core.models import DepthStudent, ResFCStudent, Student, Teacher
+from ites_core.models import (
+    C3DPO,
+    DepthStudent,
+    DictionaryModel,
+    MeanPose,
+    ResFCStudent,
+    ResidualMLP,
+    SemGCNStudent,
+    Student,
+    Teacher,
+    ZeroDepth,
+)
 from ites_core.skeleton import Skeleton, skeleton_named
 
 FORMAT = 1  # raised when a run folder of an older version can no longer be read
@@ -54,7 +65,7 @@ class Run:
         log: the training log, one dict a line.
     """
 
-    model: Teacher | DepthStudent
+    model: DictionaryModel | DepthStudent
     config: TeacherConfig | StudentConfig
     normalisation: Normalisation
     skeleton: Skeleton
@@ -66,14 +77,20 @@ class Run:
     @property
     def stage(self) -> str:
         """``"teacher"`` or ``"student"``."""
-        return "teacher" if isinstance(self.model, Teacher) else "student"
+        return "teacher" if isinstance(self.model, DictionaryModel) else "student"
+
+    @property
+    def takes_missing_joints(self) -> bool:
+        """Whether NaN may stand in the input for joints that nobody saw."""
+        return isinstance(self.model, C3DPO)
 
     @torch.no_grad()
     def lift(self, image: Tensor, batch: int = 8192) -> Tensor:
         """Lift 2D poses to 3D: a single pose is enough, the normalisation is the training set's.
 
         Args:
-            image: (..., N, 2) image coordinates for focal length 1, see ``Intrinsics.to_image``.
+            image: (..., N, 2) image coordinates for focal length 1, see ``Intrinsics.to_image``; NaN for missing
+                joints, if the model takes them.
             batch: poses a forward pass.
 
         Returns:
@@ -86,37 +103,56 @@ class Run:
         n = len(self.skeleton)
         if image.shape[-2:] != (n, 2):
             raise ItesError(f"2D input: found shape {tuple(image.shape)}, expected (..., {n}, 2)")
-        if not torch.isfinite(image).all():
+        if not (self.takes_missing_joints or torch.isfinite(image).all()):
             raise ItesError("2D input: NaN or infinite coordinate; complete or drop missing joints first")
         self.model.eval()
-        device = next(self.model.parameters()).device
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))  # ZeroDepth has none
         flat = self.normalisation.apply(image.reshape(-1, n, 2), self.skeleton)
         parts = [camera_pose(self.model, x.to(device)).cpu() for x in flat.split(batch)]
         lifted = torch.cat(parts) if parts else flat.new_zeros(0, n, 3)
         return lifted.reshape(*image.shape[:-1], 3)
 
 
-def camera_pose(model: Teacher | DepthStudent, image: Tensor) -> Tensor:
+def camera_pose(model: DictionaryModel | DepthStudent, image: Tensor) -> Tensor:
     """Root-relative 3D pose (B, N, 3) in the camera frame from normalised input (B, N, 2), units."""
-    pose = model(image).camera if isinstance(model, Teacher) else model(image)
+    pose = model(image).camera if isinstance(model, DictionaryModel) else model(image)
     root = model.skeleton.root
     return pose - pose[:, root : root + 1]
 
 
-def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> Teacher | DepthStudent:
+def build_model(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> DictionaryModel | DepthStudent:
     """The network that a config describes, freshly initialised from torch's global generator."""
-    if isinstance(config, TeacherConfig):
-        return Teacher(
-            skeleton,
-            atoms=config.atoms,
-            width=config.width,
-            bottleneck=config.bottleneck,
-            blocks=config.blocks,
-            free_root=config.free_root_after is not None,
-        )
-    if config.network == "resfc":
-        return ResFCStudent(skeleton, width=config.channels, blocks=config.blocks)
-    return Student(skeleton, channels=config.channels, blocks=config.blocks, graph=config.graph)
+    return _teacher(config, skeleton) if isinstance(config, TeacherConfig) else _student(config, skeleton)
+
+
+def _teacher(config: TeacherConfig, skeleton: Skeleton) -> DictionaryModel:
+    if config.network == "c3dpo":
+        return C3DPO(skeleton, config.atoms, config.width, config.bottleneck, config.blocks)
+    return Teacher(
+        skeleton,
+        atoms=config.atoms,
+        width=config.width,
+        bottleneck=config.bottleneck,
+        blocks=config.blocks,
+        free_root=config.free_root_after is not None,
+        features="agcn" if config.network == "agcn" else "resfc",
+    )
+
+
+def _student(config: StudentConfig, skeleton: Skeleton) -> DepthStudent:
+    match config.network:
+        case "agcn":
+            return Student(skeleton, channels=config.channels, blocks=config.blocks, graph=config.graph)
+        case "resfc":
+            return ResFCStudent(skeleton, width=config.channels, blocks=config.blocks)
+        case "semgcn":
+            return SemGCNStudent(skeleton, channels=config.channels, blocks=config.blocks)
+        case "mlp":
+            return ResidualMLP(skeleton, width=config.channels, blocks=config.blocks, dropout=config.dropout)
+        case "zero":
+            return ZeroDepth(skeleton)
+        case "mean":
+            return MeanPose(skeleton)
 
 
 class RunFolder:

@@ -17,9 +17,10 @@ from pydantic.dataclasses import dataclass
 from ites_core.camera import RotationFamily
 from ites_core.errors import ItesError
 from ites_core.losses import LossForm
-from ites_core.models.student import Graph
+from ites_core.models.graph import Graph
 
 PresetName = Literal["paper", "official", "small", "smoke"]
+Noise = Literal["none", "detector"]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -45,6 +46,8 @@ class TrainingConfig:
         autocast: matrix products in bfloat16; geometry and losses stay in float32.
         cameras: virtual cameras around each sequence.
         validations: how many times the held-out subjects are scored during training.
+        noise: exact 2D poses, or poses with the errors of a detector (:mod:`ites_core.data.noise`), in training and in
+            evaluation: the paper's "GT" and "IMG".
     """
 
     epochs: PositiveInt = 40
@@ -64,6 +67,7 @@ class TrainingConfig:
     autocast: bool = False
     cameras: PositiveInt = 4
     validations: PositiveInt = 10
+    noise: Noise = "none"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -71,6 +75,9 @@ class TeacherConfig(TrainingConfig):
     """Stage 1: the pose-dictionary teacher (Sections 3.2 and 4.2).
 
     Attributes:
+        network: the paper's teacher; the same on the student's graph features (Table 7; ``width`` is then D and
+            ``blocks`` counts graph blocks); or C3DPO (Table 4): ``weight_rep``
+            and ``weight_ric`` then weigh its two losses.
         atoms: K, size of the pose dictionary.
         width, bottleneck, blocks: of the trunk.
         weight_rep, weight_ric: lambda_REP and lambda_RIC; 0 leaves the loss out.
@@ -80,6 +87,7 @@ class TeacherConfig(TrainingConfig):
             (:mod:`ites_core.factorisation`).
     """
 
+    network: Literal["dictionary", "agcn", "c3dpo"] = "dictionary"
     atoms: PositiveInt = 12
     width: PositiveInt = 1024
     bottleneck: PositiveInt = 256
@@ -95,17 +103,20 @@ class StudentConfig(TrainingConfig):
     """Stage 2: the graph-convolution student (Sections 3.3 and 4.2).
 
     Attributes:
-        network: adaptive graph convolutions, or the fully connected trunk that Table 4 compares them with.
-        channels: D, features a joint; for ``resfc`` the width of the trunk.
-        blocks: graph blocks, a residual over every two; for ``resfc`` residual blocks.
+        network: adaptive graph convolutions; the fully connected trunk that Table 4 compares them with; the release's
+            graph network; the residual perceptron of the supervised baseline; no depth at all, or one mean pose for all.
+        channels: D, features a joint; the width of the layers for ``resfc`` and ``mlp``.
+        blocks: graph blocks, a residual over every two; residual blocks for ``resfc`` and ``mlp``.
+        dropout: share of features that ``mlp`` drops.
         graph: both terms of the adaptive graph convolution, or one (Table 8).
         weight_kd, weight_rec: lambda_KD and lambda_REC; 0 leaves the loss out.
     """
 
     epochs: PositiveInt = 30
-    network: Literal["agcn", "resfc"] = "agcn"
+    network: Literal["agcn", "resfc", "semgcn", "mlp", "zero", "mean"] = "agcn"
     channels: PositiveInt = 128
     blocks: PositiveInt = 8
+    dropout: float = 0.5
     graph: Graph = "both"
     weight_kd: float = 5.0
     weight_rec: float = 1.0
@@ -135,7 +146,7 @@ TEACHER_PRESETS: dict[str, dict[str, Any]] = {
 
 STUDENT_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
-    "official": {**_RELEASE, "epochs": 40, "rotations": "vertical"},
+    "official": {**_RELEASE, "network": "semgcn", "epochs": 40, "rotations": "vertical"},
     "small": {
         "channels": 48, "blocks": 4, "epochs": 100, "max_steps": 1200, "batch_size": 128,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",

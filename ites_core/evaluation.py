@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ites_core.camera import unproject
 from ites_core.checkpoint import Run
+from ites_core.config import Noise
 from ites_core.data import CameraRing, Motion, make_views
 from ites_core.data.archive import Split
+from ites_core.data.noise import NOISE, complete, observe
 from ites_core.errors import ItesError
 from ites_core.metrics import auc, better_mirrored, mpjpe, n_mpjpe, p_mpjpe, pck
 
@@ -64,7 +66,14 @@ class Report:
 
 
 def evaluate(
-    run: Run, archive: Motion, split: Split = "test", *, stride: int = 1, seed: int = 0, on_rays: bool = False
+    run: Run,
+    archive: Motion,
+    split: Split = "test",
+    *,
+    stride: int = 1,
+    seed: int = 0,
+    on_rays: bool = False,
+    noise: Noise | None = None,
 ) -> Report:
     """Lift every view of a split and score it. Chapters 3 and 4.
 
@@ -80,17 +89,22 @@ def evaluate(
         seed: of the virtual cameras.
         on_rays: of the run's answer keep the depths alone, and put every joint on the ray of its pixel. For a
             student that changes nothing; for a teacher it shows what a student gains by its head alone.
+        noise: errors of the 2D input; None for those that the run was trained with.
 
     Raises:
-        ItesError: another joint set, or an empty split.
+        ItesError: another joint set, an empty split, or no 3D truth.
     """
     if archive.skeleton != run.skeleton:
         raise ItesError(f"{archive.source}: joint set {archive.skeleton.name}, the run lifts {run.skeleton.name}")
     part = archive.part(split)
     views = make_views(part, CameraRing(cameras=run.config.cameras), seed, stride)
-    lifted = run.lift(views.image)
+    if not views.pose.isfinite().all():
+        raise ItesError(f"{archive.source}: holds no 3D truth to score against; take recordings with truth")
+    errors = NOISE[noise or run.config.noise]
+    image = observe(views.image, run.skeleton, errors, seed + 1, run.takes_missing_joints)
+    lifted = run.lift(image)
     if on_rays:
-        lifted = unproject(run.normalisation.apply(views.image, run.skeleton), lifted[..., 2])
+        lifted = unproject(run.normalisation.apply(complete(image, run.skeleton), run.skeleton), lifted[..., 2])
     lifted = lifted * run.normalisation.metres_per_unit
     return score(
         lifted,
@@ -105,6 +119,7 @@ def evaluate(
             "data_sha256": archive.checksum(),
             "split": split,
             "stride": stride,
+            "noise": noise or run.config.noise,
             "commit": run.provenance.get("commit"),
             "torch": torch.__version__,
         },

@@ -1,8 +1,9 @@
 """The four losses of the paper, Eq. 2, 3, 6 and 7 (chapters 2, 3 and 4).
 
-Each comes in two forms: ``squared`` as printed in the paper, and ``norm`` as in the authors' release
-(the mean over joints of the Euclidean distance, not squared). They differ near zero: the gradient
-of the square fades as the error does, that of the norm keeps its length.
+Each comes in three forms: ``squared`` as printed in the paper, ``norm`` as in the authors' release
+(the mean over joints of the Euclidean distance, not squared), and ``huber`` as in C3DPO. They differ near zero: the
+gradient of the square fades as the error does, that of the norm keeps its length; the pseudo-Huber form is a norm
+with its tip rounded off.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-LossForm = Literal["squared", "norm"]
+LossForm = Literal["squared", "norm", "huber"]
+HUBER = 0.01  # units: where the pseudo-Huber form turns from a square into a norm (Novotny et al. 2019)
 
 
 def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
     """Mean over joints and batch of the distance between two sets of points.
 
-    squared: ``(1/N) ||a - b||_F^2``; norm: ``(1/N) sum_i ||a_i - b_i||``.
+    squared: ``(1/N) ||a - b||_F^2``; norm: ``(1/N) sum_i ||a_i - b_i||``; huber, with e = 0.01:
+    ``(1/N) sum_i e (sqrt(1 + (||a_i - b_i|| / e)^2) - 1)``.
 
     Args:
         a, b: (..., N, D) points.
-        form: which of the two.
+        form: which of the three.
 
     Returns:
         scalar.
@@ -30,6 +33,8 @@ def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
     difference = a - b
     if form == "squared":
         return difference.square().sum(dim=-1).mean()
+    if form == "huber":
+        return (HUBER * ((1 + (difference / HUBER).square().sum(dim=-1)).sqrt() - 1)).mean()
     return torch.linalg.vector_norm(difference, dim=-1).mean()
 
 

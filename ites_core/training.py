@@ -10,111 +10,31 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ites_core import losses
-from ites_core.camera import Normalisation, project, random_rotations, rotate
+from ites_core.camera import CAMERA_DISTANCE, Normalisation
 from ites_core.checkpoint import Run, RunFolder, build_model, camera_pose, provenance
 from ites_core.config import StudentConfig, TeacherConfig, TrainingConfig
 from ites_core.data import CameraRing, CameraViews, Motion, ViewArchive, make_views
+from ites_core.data.noise import NOISE, complete, observe
 from ites_core.errors import ItesError
 from ites_core.factorisation import mean_body
 from ites_core.metrics import p_mpjpe
-from ites_core.models import DepthStudent, Teacher
+from ites_core.models import C3DPO, DepthStudent, DictionaryModel, MeanPose, Teacher
+from ites_core.objectives import Losses, c3dpo_losses, student_losses, supervised_losses, teacher_losses
 
-Losses = dict[str, Tensor]
 Step = Callable[[Tensor, torch.Generator, float], Losses]  # (batch indices, randomness, epoch) -> losses
 
 LOG_EVERY = 25  # steps between log lines; the only place where the loop waits for the device
 VALIDATION_VIEWS = 2048  # held-out views that are scored during training
-
-
-def teacher_losses(
-    teacher: Teacher, x: Tensor, generator: torch.Generator, config: TeacherConfig, epoch: float = 0.0
-) -> Losses:
-    """The losses of one batch in stage 1: L_t = lambda_REP L_REP + lambda_RIC L_RIC. Chapter 3.
-
-    Args:
-        teacher: F_t, in training mode.
-        x: (B, N, 2) normalised 2D poses.
-        generator: source of the random rotations.
-        config: forms, families and weights of the losses.
-        epoch: for ``free_root_after``.
-
-    Returns:
-        ``{"total", "rep", "ric"}``, scalars; a loss of weight 0 is not computed.
-    """
-    estimate = teacher(x)
-    rep = losses.reprojection(project(estimate.camera), x, config.loss)
-    result = {"total": config.weight_rep * rep, "rep": rep}
-    if config.weight_ric > 0:
-        canonical = estimate.canonical
-        if teacher.free_root and epoch < (config.free_root_after or 0):
-            root = teacher.skeleton.root
-            canonical = canonical - canonical[:, root : root + 1]
-        views = (len(x), config.rotations_per_pose)
-        turned = rotate(canonical.unsqueeze(1), random_rotations(views, generator, config.rotations))
-        with frozen_statistics(teacher):
-            again = teacher(project(turned).flatten(0, 1)).canonical.unflatten(0, views)
-        ric = losses.rotation_invariance(again, canonical, config.loss)
-        result |= {"total": result["total"] + config.weight_ric * ric, "ric": ric}
-    return result
-
-
-def student_losses(
-    student: DepthStudent, x: Tensor, label: Tensor, generator: torch.Generator, config: StudentConfig
-) -> Losses:
-    """The losses of one batch in stage 2: L_s = lambda_KD L_KD + lambda_REC L_REC. Chapter 4.
-
-    Args:
-        student: F_s, in training mode.
-        x: (B, N, 2) normalised 2D poses.
-        label: (B, N) depths (R Y)_z of the frozen teacher, relative to the root, units.
-        generator: source of the random rotations.
-        config: forms, families and weights of the losses.
-
-    Returns:
-        ``{"total", "kd", "rec"}``, scalars; a loss of weight 0 is not computed.
-    """
-    pose = student(x)
-    result = {"total": x.new_zeros(())}
-    if config.weight_kd > 0:
-        kd = losses.distillation(pose[..., 2], label, config.loss)
-        result |= {"total": config.weight_kd * kd, "kd": kd}
-    if config.weight_rec > 0:
-        views = (len(x), config.rotations_per_pose)
-        turned = rotate(pose.unsqueeze(1), random_rotations(views, generator, config.rotations))
-        with frozen_statistics(student):
-            again = student(project(turned).flatten(0, 1)).unflatten(0, views)
-        rec = losses.rotation_equivariance(again, turned, config.loss)
-        result |= {"total": result["total"] + config.weight_rec * rec, "rec": rec}
-    return result
-
-
-@contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Batch normalisation normalises by the batch, as in training, but keeps its running statistics.
-
-    The cycle feeds rotated bodies, many upside down. Mixed into the running statistics they would
-    make evaluation differ from training; only real input may set them.
-    """
-    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
 
 
 def train_teacher(
@@ -141,13 +61,15 @@ def train_teacher(
     Raises:
         ItesError: bad settings, no such device, ``out`` in use, or a loss that is not finite.
     """
-    run, x, validation, where = _prepare(archive, config, seed, device)
-    teacher = cast(Teacher, run.model)
+    run, x, _, validation, where = _prepare(archive, config, seed, device)
+    model = cast(DictionaryModel, run.model)
     if config.dictionary_start == "mean_body":
-        teacher.start_from(mean_body(x.cpu(), archive.skeleton).to(where))
+        model.start_from(mean_body(complete(x.cpu(), archive.skeleton), archive.skeleton).to(where))
 
     def step(index: Tensor, generator: torch.Generator, epoch: float) -> Losses:
-        return teacher_losses(teacher, x[index], generator, config, epoch)
+        if isinstance(model, C3DPO):
+            return c3dpo_losses(model, x[index], generator, config)
+        return teacher_losses(cast(Teacher, model), x[index], generator, config, epoch)
 
     return _fit(run, step, len(x), validation, where, out, resume, progress)
 
@@ -180,7 +102,7 @@ def train_student(
         raise ItesError(
             f"distillation: found a {teacher.stage} run as teacher; expected one that `ites train teacher` made"
         )
-    run, x, validation, where = _prepare(archive, config, seed, device, teacher.normalisation)
+    run, x, _, validation, where = _prepare(archive, config, seed, device, teacher.normalisation)
     weights = save({k: v.detach().cpu().contiguous() for k, v in teacher.model.state_dict().items()})
     run.provenance["teacher_sha256"] = hashlib.sha256(weights).hexdigest()
     student = cast(DepthStudent, run.model)
@@ -194,14 +116,84 @@ def train_student(
     return _fit(run, step, len(x), validation, where, out, resume, progress)
 
 
+def train_supervised(
+    archive: Motion,
+    config: StudentConfig,
+    out: str | Path | None = None,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    progress: bool = True,
+) -> Run:
+    """The upper bound: a student that learns the true depths instead of a teacher's. Chapter 4.
+
+    Args:
+        archive: recordings with 3D truth.
+        config, out, seed, device, resume, progress: as :func:`train_teacher`; the loss is that of distillation.
+
+    Raises:
+        ItesError: as :func:`train_teacher`; or nobody measured the truth.
+    """
+    prepared = _prepare(archive, config, seed, device)
+    run, views, where = prepared.run, prepared.views, prepared.device
+    if not views.pose.isfinite().all():
+        raise ItesError(f"{archive.source}: holds no 3D truth to learn from; train a teacher on it instead")
+    run.provenance["labels"] = "truth"
+    student = cast(DepthStudent, run.model)
+    unit = root_depth(views) / (CAMERA_DISTANCE * run.normalisation.factor)  # metres, of each view
+    truth = (views.pose[..., 2] / unit.unsqueeze(-1)).to(where)
+    x = prepared.x
+
+    def step(index: Tensor, generator: torch.Generator, epoch: float) -> Losses:
+        return supervised_losses(student, x[index], truth[index], config)
+
+    return _fit(run, step, len(x), prepared.validation, where, out, resume, progress)
+
+
+def untrained(archive: Motion, config: StudentConfig, *, seed: int = 0) -> Run:
+    """A baseline that learns nothing by gradient: ``network="zero"`` or ``"mean"``. Chapter 1.
+
+    Args:
+        archive: recordings; the mean pose is that of the 3D truth of its ``train`` part.
+        config: which of the two.
+        seed: of the cameras.
+    """
+    run, _, views, _, _ = _prepare(archive, config, seed, "cpu")
+    if isinstance(run.model, MeanPose):
+        run.model.set_mean(views.pose / run.normalisation.metres_per_unit)
+    return run
+
+
+def root_depth(views: CameraViews) -> Tensor:
+    """Distance of the root along the optical axis: (M,) metres, from picture and truth of each view.
+
+    A joint at (X, Y, Z) from the root, seen at (u, v) where the root is at (u0, v0), says
+    (u - u0, v - v0) Z0 = (X - u Z, Y - v Z): least squares over the joints.
+    """
+    root = views.skeleton.root
+    away = views.image - views.image[:, root : root + 1]
+    right_side = views.pose[..., :2] - views.image * views.pose[..., 2:]
+    return (away * right_side).sum(dim=(1, 2)) / away.square().sum(dim=(1, 2))
+
+
+class _Prepared(NamedTuple):
+    """What every stage starts from."""
+
+    run: Run  # fresh
+    x: Tensor  # (M, N, 2) training input, normalised, on the device
+    views: CameraViews  # what x was made from
+    validation: CameraViews  # the held-out views
+    device: torch.device
+
+
 def _prepare(
     archive: Motion,
     config: TeacherConfig | StudentConfig,
     seed: int,
     device: str,
     normalisation: Normalisation | None = None,
-) -> tuple[Run, Tensor, CameraViews, torch.device]:
-    """A fresh run, its training input (M, N, 2) on the device, and the held-out views."""
+) -> _Prepared:
     where = pick_device(device)
     ring = CameraRing(cameras=config.cameras)
     views = make_views(archive.part("train"), ring, seed)
@@ -222,7 +214,10 @@ def _prepare(
         "seconds": 0.0,
     }
     run = Run(model.to(where), config, normalisation, archive.skeleton, seed, 0, about)
-    return run, normalisation.apply(views.image, archive.skeleton).to(where), validation, where
+    noise, keep = NOISE[config.noise], run.takes_missing_joints
+    x = normalisation.apply(observe(views.image, archive.skeleton, noise, seed, keep), archive.skeleton)
+    seen = observe(validation.image, archive.skeleton, noise, seed, keep)
+    return _Prepared(run, x.to(where), views, replace(validation, image=seen), where)
 
 
 def _fit(
@@ -318,8 +313,11 @@ def _log(run: Run, sums: dict[str, Tensor], started: float, steps: int) -> dict[
 def validate(run: Run, views: CameraViews, device: torch.device) -> dict[str, float]:
     """P-MPJPE in mm on held-out training subjects, without and with the flip oracle. Chapter 3.
 
-    For the reader's eyes only: nothing in training looks at these numbers, which need 3D truth.
+    For the reader's eyes only: nothing in training looks at these numbers, which need 3D truth. Without truth (2D
+    annotations) there are none.
     """
+    if not views.pose.isfinite().all():
+        return {}
     run.model.eval()
     pose = run.lift(views.image)
     run.model.to(device).train()

@@ -11,7 +11,7 @@ from torch import nn
 from ites_core.camera import project
 from ites_core.errors import ItesError
 from ites_core.models import Student, Teacher
-from ites_core.models.student import NonphysicalGraphConv, PhysicalGraphConv
+from ites_core.models.graph import NonphysicalGraphConv, PhysicalGraphConv
 from ites_core.skeleton import H36M17
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from tyro import conf
@@ -10,6 +11,74 @@ from tyro.extras import SubcommandApp
 from ites_core.errors import ItesError
 
 data = SubcommandApp()
+
+
+@data.command(name="list")
+def list_sets() -> None:
+    """List the known data sets: what for, size, terms, whether they are here, and how to get those that are not."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from ites_core.data.catalogue import CATALOGUE, fetch_folder, locate
+
+    console = Console()
+    table = Table(
+        Column("name", no_wrap=True), "what", "size", "terms", Column("here", overflow="fold"), show_lines=True
+    )
+    here = {known.name: locate(known) for known in CATALOGUE}
+    for known in CATALOGUE:
+        what = f"{known.title}; {known.purpose}"
+        table.add_row(known.name, what, known.size, known.terms, str(here[known.name] or "no"))
+    console.print(table)
+    for known in CATALOGUE:
+        if here[known.name] is None:
+            print(f"\n{known.name}: official page {known.page}")
+            if known.files:
+                print(f"  ites data fetch {known.name}")
+            for number, step in enumerate(known.steps, 1):
+                print(f"  {number}. {step.format(home=fetch_folder())}")
+    _say_where(fetch_folder())
+
+
+def _say_where(home: Path) -> None:
+    """What to set where data sets are fetched to another folder than the one in which they are found by name."""
+    from ites_core.data.sources import data_home
+
+    if home.resolve() != data_home().resolve():
+        print(f"\nData sets are found by name in {data_home()}; to use {home} set ITES_DATA={home.resolve()}")
+
+
+@data.command
+def fetch(name: conf.Positional[str], folder: Path | None = None) -> None:
+    """Fetch a data set from its makers, or continue a fetch that was interrupted; zip files are unpacked.
+
+    Args:
+        name: of the data set, see `ites data list`.
+        folder: where to, in a folder of the set's name; by default ITES_DATA if that is set, else data in the current
+            folder.
+    """
+    from ites_core.data.catalogue import data_set, fetch_folder
+    from ites_core.data.fetch import fetch as download
+    from ites_core.data.fetch import unpack
+
+    known = data_set(name)
+    home = fetch_folder() if folder is None else folder
+    if not known.files:
+        for number, step in enumerate(known.steps, 1):
+            print(f"{number}. {step.format(home=home)}")
+        raise ItesError(f"{name}: {known.terms}: it may not be fetched directly; do the steps above by hand")
+    print(f"{known.title}\nTerms: {known.terms}")
+    to = home / name
+    try:
+        for file in known.files:
+            download(file.url, to / file.name, sha256=file.sha256, size=file.size)
+            if file.name.endswith(".zip"):
+                print(f"{to}: {len(unpack(to / file.name, to))} files unpacked")
+    except KeyboardInterrupt:
+        print(f"interrupted; what has arrived is kept, and `ites data fetch {name}` continues", file=sys.stderr)
+        sys.exit(130)  # as a shell reports it
+    print(f"{to}: complete\nNext: {known.next.format(folder=to, home=home)}")
+    _say_where(home)
 
 
 @data.command
@@ -70,6 +139,37 @@ def sample(n: int, out: Path, seed: int = 0) -> None:
     )
     save_archive(archive, out)
     print(f"{out}: {n} poses")
+
+
+@data.command
+def convert(
+    folder: conf.Positional[Path],
+    out: Path,
+    fps: float = 24.0,
+    test_subjects: tuple[str, ...] = (),
+    metres_per_unit: float | None = None,
+    amc_fps: float = 120.0,
+) -> None:
+    """Convert a folder of motion-capture files (ASF with AMC, or BVH) to a mocap archive.
+
+    Args:
+        folder: where the files are, in one place or one folder a subject; actions.csv in it names actions.
+        out: the archive to write (.npz).
+        fps: frames a second to come near to, by keeping every n-th frame.
+        test_subjects: subjects of the split "test", for example 02 07.
+        metres_per_unit: overrides what ASF files say, and centimetres for BVH files.
+        amc_fps: frames a second of AMC files, which do not say it.
+    """
+    from ites_core.data import save_archive
+    from ites_core.data.convert import convert_folder
+
+    archive, failures = convert_folder(
+        folder, fps=fps, test_subjects=test_subjects, metres_per_unit=metres_per_unit, amc_fps=amc_fps
+    )
+    save_archive(archive, out)
+    for _, reason in failures:
+        print(f"left out: {reason}")
+    print(f"{out}: {len(archive)} sequences, {archive.frames} frames; {len(failures)} files left out")
 
 
 @data.command(name="fit-sampler")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ites_core.camera import project, rotate, rotation_from_vector, unproject
 from ites_core.exercises.base import NotYet, call, compare, exercise
-from ites_core.models.student import NonphysicalGraphConv
+from ites_core.models.graph import NonphysicalGraphConv
 from ites_core.skeleton import H36M17
 
 

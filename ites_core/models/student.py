@@ -1,108 +1,13 @@
-"""The graph-convolution student, Section 3.3 of the paper, and a plain one to compare it with (chapter 4)."""
+"""Students: one depth a joint, by graph convolution (Section 3.3 of the paper) or by plain networks (chapter 4)."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 
 from ites_core.camera import unproject
-from ites_core.models.teacher import check_input, residual_trunk
+from ites_core.models.graph import Graph, GraphTrunk
+from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.skeleton import H36M17, Skeleton
-
-Graph = Literal["both", "physical", "nonphysical"]
-
-
-class PhysicalGraphConv(nn.Module):
-    """Graph convolution on the skeleton, Eq. 4, without the activation. Chapter 4.
-
-    For every output channel d: h_d = w_d H softmax(M_d * A), the softmax over each column. Entries
-    outside the graph are masked (minus infinity) before the softmax: taken literally, the product
-    with A = 0 would let every pair of joints in with weight exp(0).
-
-    Args:
-        adjacency: (N, N), nonzero where two joints are connected; the diagonal included.
-        inputs, outputs: D and D'.
-    """
-
-    def __init__(self, adjacency: Tensor, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Linear(inputs, outputs, bias=False)
-        n = len(adjacency)
-        self.edges = nn.Parameter(torch.zeros(outputs, n, n))  # M_d; starts as a plain average
-        self.register_buffer("outside", adjacency == 0, persistent=False)
-        self._folded: Tensor | None = None
-
-    def edge_weights(self) -> Tensor:
-        """softmax(M_d * A) over the first joint axis: (D', N, N), columns sum to 1."""
-        return self.edges.masked_fill(self.get_buffer("outside"), -torch.inf).softmax(dim=1)
-
-    def train(self, mode: bool = True) -> PhysicalGraphConv:
-        """Leaving or entering training drops the folded edge weights."""
-        self._folded = None
-        return super().train(mode)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D'). In eval mode the softmax, which no input changes, is computed once."""
-        if self.training or torch.is_grad_enabled():
-            weights = self.edge_weights()
-        else:
-            if self._folded is None or self._folded.device != self.edges.device:
-                self._folded = self.edge_weights()
-            weights = self._folded
-        return torch.einsum("bjd,dji->bid", self.weight(h), weights.to(h.dtype))
-
-
-class NonphysicalGraphConv(nn.Module):
-    """Attention between all pairs of joints, Eq. 5: f(g(H) softmax(H^T W_1^T W_2 H)). Chapter 4.
-
-    f and g are two-layer perceptrons shared by the joints; the softmax is over each column, so
-    joint i receives a weighted mean of all joints.
-
-    Args:
-        inputs, outputs: D and D'.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.w1 = nn.Linear(inputs, inputs, bias=False)
-        self.w2 = nn.Linear(inputs, inputs, bias=False)
-        self.g = nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
-        self.f = nn.Sequential(nn.Linear(outputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
-
-    def attention(self, h: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, N): entry [j, i] is how much joint i looks at joint j; columns sum to 1."""
-        return (self.w1(h) @ self.w2(h).mT).softmax(dim=1)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D')."""
-        return self.f(self.attention(h).mT @ self.g(h))
-
-
-class GraphBlock(nn.Module):
-    """Adaptive graph convolution H' = H_P + H_NP, then batch normalisation and ReLU (Section 3.3).
-
-    Args:
-        adjacency: (N, N) graph of the joint set.
-        inputs, outputs: D and D'.
-        graph: both terms, or one of them (Table 8).
-    """
-
-    def __init__(self, adjacency: Tensor, inputs: int, outputs: int, graph: Graph) -> None:
-        super().__init__()
-        self.physical = PhysicalGraphConv(adjacency, inputs, outputs) if graph != "nonphysical" else None
-        self.nonphysical = NonphysicalGraphConv(inputs, outputs) if graph != "physical" else None
-        self.norm = nn.BatchNorm1d(outputs)
-
-    def forward(self, h: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D')
-        terms = []
-        if self.physical is not None:
-            terms.append(torch.relu(self.physical(h)))
-        if self.nonphysical is not None:
-            terms.append(self.nonphysical(h))
-        total = sum(terms[1:], terms[0])
-        return torch.relu(self.norm(total.flatten(0, 1)).unflatten(0, total.shape[:2]))
 
 
 class DepthStudent(nn.Module):
@@ -152,19 +57,11 @@ class Student(DepthStudent):
         self, skeleton: Skeleton = H36M17, channels: int = 128, blocks: int = 8, graph: Graph = "both"
     ) -> None:
         super().__init__(skeleton)
-        adjacency = skeleton.adjacency()
-        self.embed = GraphBlock(adjacency, 2, channels, graph)
-        self.blocks = nn.ModuleList(GraphBlock(adjacency, channels, channels, graph) for _ in range(blocks))
+        self.trunk = GraphTrunk(skeleton, channels, blocks, graph)
         self.depth_head = nn.Linear(channels, 1)
 
     def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
-        h = self.embed(image)
-        for i in range(0, len(self.blocks), 2):
-            skip = h
-            for block in self.blocks[i : i + 2]:
-                h = block(h)
-            h = h + skip
-        return self.depth_head(h).squeeze(-1)
+        return self.depth_head(self.trunk(image)).squeeze(-1)
 
 
 class ResFCStudent(DepthStudent):
@@ -183,3 +80,33 @@ class ResFCStudent(DepthStudent):
 
     def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
         return self.depth_head(self.trunk(image.flatten(1)))
+
+
+class ResidualMLP(DepthStudent):
+    """The supervised baseline: linear layers with dropout and a skip over every two, after Martinez et al. 2017.
+
+    Theirs answers with three coordinates a joint, and this one with the depth, as every student here does: then the
+    labels are all that a student lacks beside it. Chapter 4.
+
+    Args:
+        skeleton: joint set; N joints.
+        width: of every layer, 1024 in their paper.
+        blocks: residual blocks of two layers, 2 in their paper.
+        dropout: share of features that each layer drops in training; 0.5 in their paper.
+    """
+
+    def __init__(self, skeleton: Skeleton = H36M17, width: int = 1024, blocks: int = 2, dropout: float = 0.5) -> None:
+        super().__init__(skeleton)
+
+        def layer(inputs: int) -> nn.Sequential:
+            return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
+
+        self.first = layer(2 * len(skeleton))
+        self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
+        self.depth_head = nn.Linear(width, len(skeleton))
+
+    def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
+        h = self.first(image.flatten(1))
+        for block in self.blocks:
+            h = h + block(h)
+        return self.depth_head(h)

@@ -1,0 +1,115 @@
+"""Every network that the experiments train, declared as data: what differs from a preset (chapters 3, 4 and Results).
+
+A *scale* says how large and how long:
+
+* ``paper``: the preset ``paper``, the full schedule; for a GPU;
+* ``small``: the preset ``small``, minutes on two cores;
+* ``brief``: ``small`` with a third of its steps, long enough to order the systems of a sweep and too short for their best
+  score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ites_core.config import StudentConfig, TeacherConfig, student_config, teacher_config
+from ites_core.errors import ItesError
+
+Scale = Literal["paper", "small", "brief"]
+Stage = Literal["teacher", "student", "supervised", "untrained", "on the rays"]
+
+BRIEF: dict[str, dict[str, Any]] = {
+    "teacher": {"max_steps": 1500, "validations": 2},
+    "student": {"max_steps": 400, "validations": 2},
+}
+
+ATOMS = (2, 4, 8, 24, 40)  # K beside the presets' 12; Figure 6
+WEIGHTS_REP = (1, 3, 5, 8, 10, 30, 60)  # lambda_REP: the paper's five (Table 5) and two around the 15 of ``small``
+WEIGHTS_KD = (1, 3, 8, 10, 20)  # lambda_KD beside the presets' 5: the paper's four (Table 6) and one more
+
+
+@dataclass(frozen=True)
+class System:
+    """One network of the experiments.
+
+    Attributes:
+        name: unique.
+        stage: how it is trained. ``on the rays`` trains nothing: a teacher's depths on the rays of the input.
+        changes: fields that differ from the preset, at every scale.
+        small: further fields at the scales ``small`` and ``brief``.
+        labels_from: for a student or ``on the rays``, the name of the teacher.
+        motion: what to learn from: the recordings under test, or the embedded sampler.
+    """
+
+    name: str
+    stage: Stage
+    changes: dict[str, Any] = field(default_factory=dict)
+    small: dict[str, Any] = field(default_factory=dict)
+    labels_from: str | None = None
+    motion: Literal["recordings", "sampler"] = "recordings"
+
+    def config(self, scale: Scale) -> TeacherConfig | StudentConfig:
+        """The settings of this system at a scale."""
+        make = teacher_config if self.stage == "teacher" else student_config
+        kind = "teacher" if self.stage == "teacher" else "student"
+        if scale == "paper":
+            return make("paper", **self.changes)
+        return make("small", **(self.changes | (BRIEF[kind] if scale == "brief" else {}) | self.small))
+
+
+def _student(name: str, teacher: str = "teacher", small: dict[str, Any] | None = None, **changes: Any) -> System:
+    return System(f"student {name}".strip(), "student", changes, small or {}, labels_from=teacher)
+
+
+_RESFC: dict[str, Any] = {"network": "resfc", "channels": 1024, "blocks": 6}
+_RESFC_SMALL = {"channels": 256, "blocks": 4}
+_C3DPO: dict[str, Any] = {"network": "c3dpo", "atoms": 10, "loss": "huber", "weight_rep": 1.0, "weight_ric": 1.0}
+_C3DPO_SMALL = {"dictionary_start": "random"}
+
+_ALL = (
+    System("all depths zero", "untrained", {"network": "zero"}),
+    System("mean pose", "untrained", {"network": "mean"}),
+    System("teacher", "teacher"),
+    System("teacher without RIC", "teacher", {"weight_ric": 0.0}),
+    System("teacher random start", "teacher", {"dictionary_start": "random"}),
+    System("teacher from sampler", "teacher", motion="sampler"),
+    System("teacher AGCN", "teacher", {"network": "agcn", "width": 128, "blocks": 8}, {"width": 48, "blocks": 4}),
+    System("teacher IMG", "teacher", {"noise": "detector"}),
+    *(System(f"teacher K={k}", "teacher", {"atoms": k}) for k in ATOMS),
+    *(System(f"teacher REP={w}", "teacher", {"weight_rep": float(w)}) for w in WEIGHTS_REP),
+    System("C3DPO", "teacher", _C3DPO, _C3DPO_SMALL),
+    System("C3DPO IMG", "teacher", _C3DPO | {"noise": "detector"}, _C3DPO_SMALL),
+    System("teacher on the rays", "on the rays", labels_from="teacher"),
+    System("C3DPO on the rays", "on the rays", labels_from="C3DPO"),
+    _student(""),
+    _student("KD only", weight_rec=0.0),
+    _student("REC only", weight_kd=0.0),
+    *(_student(f"KD={w}", weight_kd=float(w)) for w in WEIGHTS_KD),
+    _student("physical graph", graph="physical"),
+    _student("nonphysical graph", graph="nonphysical"),
+    _student("ResFC", small=_RESFC_SMALL, **_RESFC),
+    _student("as released", network="semgcn"),
+    _student("of C3DPO", "C3DPO"),
+    _student("ResFC of C3DPO", "C3DPO", small=_RESFC_SMALL, **_RESFC),
+    _student("IMG", "teacher IMG", noise="detector"),
+    System(
+        "supervised",
+        "supervised",
+        {"network": "mlp", "channels": 1024, "blocks": 2, "weight_rec": 0.0},
+        {"max_steps": 6000, "batch_size": 256, "learning_rate": 1e-3, "dropout": 0.25},
+    ),
+)
+
+SYSTEMS: dict[str, System] = {system.name: system for system in _ALL}
+
+
+def system_named(name: str) -> System:
+    """The declared system of that name.
+
+    Raises:
+        ItesError: if there is none.
+    """
+    if name not in SYSTEMS:
+        raise ItesError(f"unknown system {name!r}: expected one of {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]

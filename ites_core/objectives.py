@@ -1,0 +1,140 @@
+"""What a batch costs: the losses of teacher, student, C3DPO and the supervised baseline (chapters 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ites_core import losses
+from ites_core.camera import project, random_rotations, rotate
+from ites_core.config import StudentConfig, TeacherConfig
+from ites_core.models import C3DPO, DepthStudent, Teacher
+from ites_core.models.c3dpo import visible
+
+Losses = dict[str, Tensor]
+
+
+def teacher_losses(
+    teacher: Teacher, x: Tensor, generator: torch.Generator, config: TeacherConfig, epoch: float = 0.0
+) -> Losses:
+    """The losses of one batch in stage 1: L_t = lambda_REP L_REP + lambda_RIC L_RIC. Chapter 3.
+
+    Args:
+        teacher: F_t, in training mode.
+        x: (B, N, 2) normalised 2D poses.
+        generator: source of the random rotations.
+        config: forms, families and weights of the losses.
+        epoch: for ``free_root_after``.
+
+    Returns:
+        ``{"total", "rep", "ric"}``, scalars; a loss of weight 0 is not computed.
+    """
+    estimate = teacher(x)
+    rep = losses.reprojection(project(estimate.camera), x, config.loss)
+    result = {"total": config.weight_rep * rep, "rep": rep}
+    if config.weight_ric > 0:
+        canonical = estimate.canonical
+        if teacher.free_root and epoch < (config.free_root_after or 0):
+            root = teacher.skeleton.root
+            canonical = canonical - canonical[:, root : root + 1]
+        views = (len(x), config.rotations_per_pose)
+        turned = rotate(canonical.unsqueeze(1), random_rotations(views, generator, config.rotations))
+        with frozen_statistics(teacher):
+            again = teacher(project(turned).flatten(0, 1)).canonical.unflatten(0, views)
+        ric = losses.rotation_invariance(again, canonical, config.loss)
+        result |= {"total": result["total"] + config.weight_ric * ric, "ric": ric}
+    return result
+
+
+def student_losses(
+    student: DepthStudent, x: Tensor, label: Tensor, generator: torch.Generator, config: StudentConfig
+) -> Losses:
+    """The losses of one batch in stage 2: L_s = lambda_KD L_KD + lambda_REC L_REC. Chapter 4.
+
+    Args:
+        student: F_s, in training mode.
+        x: (B, N, 2) normalised 2D poses.
+        label: (B, N) depths (R Y)_z of the frozen teacher, relative to the root, units.
+        generator: source of the random rotations.
+        config: forms, families and weights of the losses.
+
+    Returns:
+        ``{"total", "kd", "rec"}``, scalars; a loss of weight 0 is not computed.
+    """
+    pose = student(x)
+    result = {"total": x.new_zeros(())}
+    if config.weight_kd > 0:
+        kd = losses.distillation(pose[..., 2], label, config.loss)
+        result |= {"total": config.weight_kd * kd, "kd": kd}
+    if config.weight_rec > 0:
+        views = (len(x), config.rotations_per_pose)
+        turned = rotate(pose.unsqueeze(1), random_rotations(views, generator, config.rotations))
+        with frozen_statistics(student):
+            again = student(project(turned).flatten(0, 1)).unflatten(0, views)
+        rec = losses.rotation_equivariance(again, turned, config.loss)
+        result |= {"total": result["total"] + config.weight_rec * rec, "rec": rec}
+    return result
+
+
+def c3dpo_losses(model: C3DPO, x: Tensor, generator: torch.Generator, config: TeacherConfig) -> Losses:
+    """The losses of one batch of C3DPO: reprojection and canonicalisation (Novotny et al. 2019, Section 4).
+
+    Every pose is first turned in the picture by a random angle: under an orthographic camera it is a view as good.
+    Joints that nobody saw (NaN) do not count.
+
+    Args:
+        model: both networks, in training mode.
+        x: (B, N, 2) normalised 2D poses.
+        generator: source of the random rotations.
+        config: form and weights of the losses; ``weight_rep`` and ``weight_ric`` weigh the two.
+
+    Returns:
+        ``{"total", "rep", "ric"}``, scalars.
+    """
+    angle = 2 * torch.pi * torch.rand(len(x), 1, 1, generator=generator, device=x.device)
+    u, v = x.unbind(dim=-1)
+    c, s = angle.cos().squeeze(-1), angle.sin().squeeze(-1)
+    x = torch.stack([c * u - s * v, s * u + c * v], dim=-1)
+    estimate = model(x)
+    seen = visible(x)
+    rep = losses.reprojection(estimate.camera[..., :2][seen], model.scaled(x)[seen], config.loss)
+    turned = rotate(estimate.canonical, random_rotations(len(x), generator, config.rotations))
+    ric = losses.joint_error(model.canonicalise(turned), estimate.canonical, config.loss)
+    return {"total": config.weight_rep * rep + config.weight_ric * ric, "rep": rep, "ric": ric}
+
+
+def supervised_losses(student: DepthStudent, x: Tensor, truth: Tensor, config: StudentConfig) -> Losses:
+    """The loss of one batch with true depths: L_KD, Eq. 6, with the truth for a teacher. Chapter 4.
+
+    Args:
+        student: in training mode.
+        x: (B, N, 2) normalised 2D poses.
+        truth: (B, N) measured depths relative to the root, units.
+        config: form of the loss.
+
+    Returns:
+        ``{"total", "kd"}``, scalars.
+    """
+    kd = losses.distillation(student.depth(x), truth, config.loss)
+    return {"total": kd, "kd": kd}
+
+
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Batch normalisation normalises by the batch, as in training, but keeps its running statistics.
+
+    The cycle feeds rotated bodies, many upside down. Mixed into the running statistics they would
+    make evaluation differ from training; only real input may set them.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
