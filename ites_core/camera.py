@@ -25,7 +25,7 @@ from ites_core.skeleton import H36M17, Skeleton
 CAMERA_DISTANCE = 5.0  # t in the paper: from the virtual camera to the root, in units
 MIN_DEPTH = 1.0  # z is clamped here, so that a joint near the camera plane cannot explode
 
-RotationFamily = Literal["haar", "axis_angle", "vertical"]
+RotationFamily = Literal["haar", "axis_angle", "vertical", "in_plane"]
 
 
 def project(points: Tensor, distance: float = CAMERA_DISTANCE, min_depth: float = MIN_DEPTH) -> Tensor:
@@ -113,12 +113,12 @@ def random_rotations(
     ``haar``: uniform on SO(3) (a normalised Gaussian quaternion). ``axis_angle``: uniform axis, angle
     uniform in [0, pi], which favours small rotations: the authors' release draws the teacher's
     rotations so. ``vertical``: about the camera's y axis, angle uniform in [0, 2 pi): the release's
-    choice for the student.
+    choice for the student. ``in_plane``: about the optical axis, angle uniform in [0, 2 pi): turns the picture.
 
     Args:
         shape: number of rotations, or their batch shape.
         generator: explicit source of randomness; the result lives on its device.
-        family: one of the three names above.
+        family: one of the names above.
 
     Raises:
         ItesError: on an unknown family.
@@ -134,9 +134,11 @@ def random_rotations(
         axis = torch.randn(*size, 3, generator=generator, device=device)
         angle = torch.pi * torch.rand(*size, 1, generator=generator, device=device)
         return rotation_from_vector(axis / axis.norm(dim=-1, keepdim=True) * angle)
-    if family == "vertical":
+    if family in ("vertical", "in_plane"):
         angle = 2 * torch.pi * torch.rand(*size, 1, generator=generator, device=device)
-        return rotation_from_vector(angle * torch.tensor([0.0, 1.0, 0.0], device=device))
+        zero = torch.zeros_like(angle)
+        about = [zero, angle, zero] if family == "vertical" else [zero, zero, angle]
+        return rotation_from_vector(torch.cat(about, dim=-1))
     raise ItesError(f"unknown rotation family {family!r}: expected one of {', '.join(get_args(RotationFamily))}")
 
 

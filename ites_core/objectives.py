@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ites_core import losses
-from ites_core.camera import project, random_rotations, rotate
+from ites_core.camera import full_precision, project, random_rotations, rotate
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.models import C3DPO, DepthStudent, Teacher
 from ites_core.models.c3dpo import visible
@@ -17,16 +17,35 @@ from ites_core.models.c3dpo import visible
 Losses = dict[str, Tensor]
 
 
-def teacher_losses(
-    teacher: Teacher, x: Tensor, generator: torch.Generator, config: TeacherConfig, epoch: float = 0.0
-) -> Losses:
+def draw_rotations(config: TeacherConfig | StudentConfig, count: int, generator: torch.Generator) -> Tensor:
+    """All the randomness of one training step: the rotations of the cycle, for ``count`` poses. Chapter 3.
+
+    The losses below take them as a tensor, so that they are functions of what goes in: the same whether they are
+    called, recorded as a graph or run for several networks at once.
+
+    Args:
+        config: family and number of the rotations.
+        count: B, poses of the batch.
+        generator: source of the randomness; the result lives on its device.
+
+    Returns:
+        (B, V, 3, 3) for the cycle with V rotated views of each pose; for C3DPO (B, 2, 3, 3), a turn in the picture and
+        a turn in space.
+    """
+    if config.network == "c3dpo":
+        turns = [random_rotations(count, generator, family) for family in ("in_plane", config.rotations)]
+        return torch.stack(turns, dim=1)
+    return random_rotations((count, config.rotations_per_pose), generator, config.rotations)
+
+
+def teacher_losses(teacher: Teacher, x: Tensor, rotations: Tensor, config: TeacherConfig, epoch: float = 0.0) -> Losses:
     """The losses of one batch in stage 1: L_t = lambda_REP L_REP + lambda_RIC L_RIC. Chapter 3.
 
     Args:
         teacher: F_t, in training mode.
         x: (B, N, 2) normalised 2D poses.
-        generator: source of the random rotations.
-        config: forms, families and weights of the losses.
+        rotations: (B, V, 3, 3) of :func:`draw_rotations`.
+        config: form and weights of the losses.
         epoch: for ``free_root_after``.
 
     Returns:
@@ -40,26 +59,23 @@ def teacher_losses(
         if teacher.free_root and epoch < (config.free_root_after or 0):
             root = teacher.skeleton.root
             canonical = canonical - canonical[:, root : root + 1]
-        views = (len(x), config.rotations_per_pose)
-        turned = rotate(canonical.unsqueeze(1), random_rotations(views, generator, config.rotations))
+        turned = rotate(canonical.unsqueeze(1), rotations)
         with frozen_statistics(teacher):
-            again = teacher(project(turned).flatten(0, 1)).canonical.unflatten(0, views)
+            again = teacher(project(turned).flatten(0, 1)).canonical.unflatten(0, rotations.shape[:2])
         ric = losses.rotation_invariance(again, canonical, config.loss)
         result |= {"total": result["total"] + config.weight_ric * ric, "ric": ric}
     return result
 
 
-def student_losses(
-    student: DepthStudent, x: Tensor, label: Tensor, generator: torch.Generator, config: StudentConfig
-) -> Losses:
+def student_losses(student: DepthStudent, x: Tensor, label: Tensor, rotations: Tensor, config: StudentConfig) -> Losses:
     """The losses of one batch in stage 2: L_s = lambda_KD L_KD + lambda_REC L_REC. Chapter 4.
 
     Args:
         student: F_s, in training mode.
         x: (B, N, 2) normalised 2D poses.
         label: (B, N) depths (R Y)_z of the frozen teacher, relative to the root, units.
-        generator: source of the random rotations.
-        config: forms, families and weights of the losses.
+        rotations: (B, V, 3, 3) of :func:`draw_rotations`.
+        config: form and weights of the losses.
 
     Returns:
         ``{"total", "kd", "rec"}``, scalars; a loss of weight 0 is not computed.
@@ -70,16 +86,15 @@ def student_losses(
         kd = losses.distillation(pose[..., 2], label, config.loss)
         result |= {"total": config.weight_kd * kd, "kd": kd}
     if config.weight_rec > 0:
-        views = (len(x), config.rotations_per_pose)
-        turned = rotate(pose.unsqueeze(1), random_rotations(views, generator, config.rotations))
+        turned = rotate(pose.unsqueeze(1), rotations)
         with frozen_statistics(student):
-            again = student(project(turned).flatten(0, 1)).unflatten(0, views)
+            again = student(project(turned).flatten(0, 1)).unflatten(0, rotations.shape[:2])
         rec = losses.rotation_equivariance(again, turned, config.loss)
         result |= {"total": result["total"] + config.weight_rec * rec, "rec": rec}
     return result
 
 
-def c3dpo_losses(model: C3DPO, x: Tensor, generator: torch.Generator, config: TeacherConfig) -> Losses:
+def c3dpo_losses(model: C3DPO, x: Tensor, rotations: Tensor, config: TeacherConfig) -> Losses:
     """The losses of one batch of C3DPO: reprojection and canonicalisation (Novotny et al. 2019, Section 4).
 
     Every pose is first turned in the picture by a random angle: under an orthographic camera it is a view as good.
@@ -88,20 +103,19 @@ def c3dpo_losses(model: C3DPO, x: Tensor, generator: torch.Generator, config: Te
     Args:
         model: both networks, in training mode.
         x: (B, N, 2) normalised 2D poses.
-        generator: source of the random rotations.
+        rotations: (B, 2, 3, 3) of :func:`draw_rotations`.
         config: form and weights of the losses; ``weight_rep`` and ``weight_ric`` weigh the two.
 
     Returns:
         ``{"total", "rep", "ric"}``, scalars.
     """
-    angle = 2 * torch.pi * torch.rand(len(x), 1, 1, generator=generator, device=x.device)
-    u, v = x.unbind(dim=-1)
-    c, s = angle.cos().squeeze(-1), angle.sin().squeeze(-1)
-    x = torch.stack([c * u - s * v, s * u + c * v], dim=-1)
+    in_picture, in_space = rotations.unbind(dim=1)
+    with full_precision(x):
+        x = x @ in_picture[..., :2, :2].mT
     estimate = model(x)
     seen = visible(x)
     rep = losses.reprojection(estimate.camera[..., :2][seen], model.scaled(x)[seen], config.loss)
-    turned = rotate(estimate.canonical, random_rotations(len(x), generator, config.rotations))
+    turned = rotate(estimate.canonical, in_space)
     ric = losses.joint_error(model.canonicalise(turned), estimate.canonical, config.loss)
     return {"total": config.weight_rep * rep + config.weight_ric * ric, "rep": rep, "ric": ric}
 

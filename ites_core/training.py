@@ -29,7 +29,7 @@ from ites_core.errors import ItesError
 from ites_core.factorisation import mean_body
 from ites_core.metrics import p_mpjpe
 from ites_core.models import C3DPO, DepthStudent, DictionaryModel, MeanPose, Teacher
-from ites_core.objectives import Losses, c3dpo_losses, student_losses, supervised_losses, teacher_losses
+from ites_core.objectives import Losses, c3dpo_losses, draw_rotations, student_losses, supervised_losses, teacher_losses
 
 Step = Callable[[Tensor, torch.Generator, float], Losses]  # (batch indices, randomness, epoch) -> losses
 
@@ -67,9 +67,10 @@ def train_teacher(
         model.start_from(mean_body(complete(x.cpu(), archive.skeleton), archive.skeleton).to(where))
 
     def step(index: Tensor, generator: torch.Generator, epoch: float) -> Losses:
+        rotations = draw_rotations(config, len(index), generator)
         if isinstance(model, C3DPO):
-            return c3dpo_losses(model, x[index], generator, config)
-        return teacher_losses(cast(Teacher, model), x[index], generator, config, epoch)
+            return c3dpo_losses(model, x[index], rotations, config)
+        return teacher_losses(cast(Teacher, model), x[index], rotations, config, epoch)
 
     return _fit(run, step, len(x), validation, where, out, resume, progress)
 
@@ -111,7 +112,7 @@ def train_student(
         label = torch.cat([camera_pose(teacher.model, part)[..., 2] for part in x.split(8192)])
 
     def step(index: Tensor, generator: torch.Generator, epoch: float) -> Losses:
-        return student_losses(student, x[index], label[index], generator, config)
+        return student_losses(student, x[index], label[index], draw_rotations(config, len(index), generator), config)
 
     return _fit(run, step, len(x), validation, where, out, resume, progress)
 

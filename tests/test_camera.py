@@ -24,7 +24,7 @@ from ites_core.camera import (
 from ites_core.errors import ItesError
 from ites_core.skeleton import H36M17
 
-FAMILIES = ["haar", "axis_angle", "vertical"]
+FAMILIES = ["haar", "axis_angle", "vertical", "in_plane"]
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -19,14 +19,8 @@ from ites_core.config import student_config, teacher_config
 from ites_core.data import MocapArchive
 from ites_core.errors import ItesError
 from ites_core.models import Student, Teacher
-from ites_core.training import (
-    frozen_statistics,
-    pick_device,
-    student_losses,
-    teacher_losses,
-    train_student,
-    train_teacher,
-)
+from ites_core.objectives import draw_rotations, frozen_statistics, student_losses, teacher_losses
+from ites_core.training import pick_device, train_student, train_teacher
 
 SMOKE = teacher_config("smoke")
 
@@ -80,12 +74,13 @@ def test_autocast_keeps_geometry_in_float32(tiny_archive: MocapArchive) -> None:
 
 
 def test_weight_zero_leaves_a_loss_out() -> None:
-    x, generator = 0.1 * torch.randn(8, 17, 2), torch.Generator().manual_seed(0)
+    x = 0.1 * torch.randn(8, 17, 2)
+    rotations = draw_rotations(teacher_config("smoke"), len(x), torch.Generator().manual_seed(0))
     net = Teacher(width=16, bottleneck=8, blocks=1)
-    assert "ric" not in teacher_losses(net, x, generator, teacher_config("smoke", weight_ric=0))
+    assert "ric" not in teacher_losses(net, x, rotations, teacher_config("smoke", weight_ric=0))
     student, label = Student(channels=4, blocks=2), torch.zeros(8, 17)
-    assert "rec" not in student_losses(student, x, label, generator, student_config("smoke", weight_rec=0))
-    assert "kd" not in student_losses(student, x, label, generator, student_config("smoke", weight_kd=0))
+    assert "rec" not in student_losses(student, x, label, rotations, student_config("smoke", weight_rec=0))
+    assert "kd" not in student_losses(student, x, label, rotations, student_config("smoke", weight_kd=0))
 
 
 def test_cycle_leaves_running_statistics_alone() -> None:
