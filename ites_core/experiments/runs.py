@@ -71,6 +71,22 @@ class Place:
         return found
 
 
+def at_one_scale(*systems: str, data: str = "cmu17") -> tuple[Scale, list[Row]]:
+    """Stored runs that may be compared with one another: all at ``small``, or all at ``brief`` if it has more systems.
+
+    Args:
+        systems: names of systems; all if none is named.
+        data: name of the data set.
+
+    Returns:
+        The scale, and its rows; no rows if nothing is stored. Chapters 3 and 4 say in words which scale it is.
+    """
+    scales: tuple[Scale, Scale] = ("small", "brief")
+    found = {scale: Place(data, scale).rows(*systems) for scale in scales}
+    best = max(scales, key=lambda scale: len({row["system"] for row in found[scale]}))  # the first of equals
+    return best, found[best]
+
+
 def slug(system: str) -> str:
     """A system's name as part of a file name."""
     return system.replace(" ", "-").replace("=", "")
