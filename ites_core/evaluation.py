@@ -14,11 +14,12 @@ from torch import Tensor
 from ites_core.camera import unproject
 from ites_core.checkpoint import Run
 from ites_core.config import Noise
-from ites_core.data import CameraRing, Motion, make_views
+from ites_core.data import CameraRing, CameraViews, Motion, make_views
 from ites_core.data.archive import Split
 from ites_core.data.noise import NOISE, complete, observe
 from ites_core.errors import ItesError
 from ites_core.metrics import auc, better_mirrored, mpjpe, n_mpjpe, p_mpjpe, pck
+from ites_core.skeleton import Skeleton
 
 Metric = Callable[..., Tensor]
 
@@ -65,6 +66,49 @@ class Report:
             raise ItesError(f"{path}: cannot write the report ({error.strerror or error})") from error
 
 
+@dataclass(frozen=True)
+class Filmed:
+    """Views to score on, filmed once for any number of runs. Chapter 5.
+
+    Attributes:
+        views: 2D input and 3D truth.
+        actions: action of each view.
+        seed: of the virtual cameras; the errors of a detector are drawn with the next one.
+        about: data, checksum, split, stride: the data's part of a report's provenance.
+    """
+
+    views: CameraViews
+    actions: list[str]
+    seed: int
+    about: dict[str, Any]
+
+
+def film(archive: Motion, split: Split = "test", *, cameras: int = 4, stride: int = 1, seed: int = 0) -> Filmed:
+    """The views of a split. Chapter 5.
+
+    Args:
+        archive: recordings.
+        split: ``train``, ``val``, ``test`` or ``all``.
+        cameras: virtual cameras around a sequence; recorded views keep their own.
+        stride: keep every stride-th frame.
+        seed: of the virtual cameras.
+
+    Raises:
+        ItesError: an empty split, or no 3D truth.
+    """
+    part = archive.part(split)
+    views = make_views(part, CameraRing(cameras=cameras), seed, stride)
+    if not views.pose.isfinite().all():
+        raise ItesError(f"{archive.source}: holds no 3D truth to score against; take recordings with truth")
+    about = {
+        "data": Path(archive.source).name,
+        "data_sha256": archive.checksum(),
+        "split": split,
+        "stride": stride,
+    }
+    return Filmed(views, [part.action[i] for i in views.sequence.tolist()], seed, about)
+
+
 def evaluate(
     run: Run,
     archive: Motion,
@@ -84,46 +128,59 @@ def evaluate(
     Args:
         run: a trained teacher or student.
         archive: recordings of the run's joint set.
-        split: ``train``, ``val``, ``test`` or ``all``.
-        stride: score every stride-th frame.
-        seed: of the virtual cameras.
+        split, stride, seed: as :func:`film`.
+        on_rays, noise: as :func:`lift_test`.
+
+    Raises:
+        ItesError: another joint set, an empty split, or no 3D truth.
+    """
+    _same_joints(run, archive.skeleton, archive.source)
+    test = film(archive, split, cameras=run.config.cameras, stride=stride, seed=seed)
+    return evaluate_on(run, test, on_rays=on_rays, noise=noise)
+
+
+def evaluate_on(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None) -> Report:
+    """:func:`evaluate` on views that are there already: nothing is read or filmed again. Chapter 5."""
+    lifted = lift_test(run, test, on_rays=on_rays, noise=noise)
+    about = {
+        "stage": run.stage,
+        "steps": run.step,
+        "seed": run.seed,
+        "trained_on": run.provenance.get("data"),
+        "trained_on_sha256": run.provenance.get("data_sha256"),
+        **test.about,
+        "noise": noise or run.config.noise,
+        "commit": run.provenance.get("commit"),
+        "torch": torch.__version__,
+    }
+    return score(lifted, test.views.pose, test.actions, about)
+
+
+def lift_test(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None) -> Tensor:
+    """Lift every view of a test: (M, N, 3) metres, root-relative, camera frame.
+
+    Args:
+        run: a trained teacher or student.
+        test: views of the run's joint set.
         on_rays: of the run's answer keep the depths alone, and put every joint on the ray of its pixel. For a
             student that changes nothing; for a teacher it shows what a student gains by its head alone.
         noise: errors of the 2D input; None for those that the run was trained with.
 
     Raises:
-        ItesError: another joint set, an empty split, or no 3D truth.
+        ItesError: another joint set.
     """
-    if archive.skeleton != run.skeleton:
-        raise ItesError(f"{archive.source}: joint set {archive.skeleton.name}, the run lifts {run.skeleton.name}")
-    part = archive.part(split)
-    views = make_views(part, CameraRing(cameras=run.config.cameras), seed, stride)
-    if not views.pose.isfinite().all():
-        raise ItesError(f"{archive.source}: holds no 3D truth to score against; take recordings with truth")
+    _same_joints(run, test.views.skeleton, test.views.source)
     errors = NOISE[noise or run.config.noise]
-    image = observe(views.image, run.skeleton, errors, seed + 1, run.takes_missing_joints)
+    image = observe(test.views.image, run.skeleton, errors, test.seed + 1, run.takes_missing_joints)
     lifted = run.lift(image)
     if on_rays:
         lifted = unproject(run.normalisation.apply(complete(image, run.skeleton), run.skeleton), lifted[..., 2])
-    lifted = lifted * run.normalisation.metres_per_unit
-    return score(
-        lifted,
-        views.pose,
-        [part.action[i] for i in views.sequence.tolist()],
-        {
-            "stage": run.stage,
-            "steps": run.step,
-            "seed": run.seed,
-            "trained_on": run.provenance.get("data"),
-            "data": Path(archive.source).name,
-            "data_sha256": archive.checksum(),
-            "split": split,
-            "stride": stride,
-            "noise": noise or run.config.noise,
-            "commit": run.provenance.get("commit"),
-            "torch": torch.__version__,
-        },
-    )
+    return lifted * run.normalisation.metres_per_unit
+
+
+def _same_joints(run: Run, skeleton: Skeleton, source: str) -> None:
+    if skeleton != run.skeleton:
+        raise ItesError(f"{source}: joint set {skeleton.name}, the run lifts {run.skeleton.name}")
 
 
 def score(lifted: Tensor, truth: Tensor, actions: list[str], provenance: dict[str, Any]) -> Report:

@@ -17,7 +17,7 @@ LossForm = Literal["squared", "norm", "huber"]
 HUBER = 0.01  # units: where the pseudo-Huber form turns from a square into a norm (Novotny et al. 2019)
 
 
-def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
+def joint_error(a: Tensor, b: Tensor, form: LossForm, counts: Tensor | None = None) -> Tensor:
     """Mean over joints and batch of the distance between two sets of points.
 
     squared: ``(1/N) ||a - b||_F^2``; norm: ``(1/N) sum_i ||a_i - b_i||``; huber, with e = 0.01:
@@ -26,28 +26,37 @@ def joint_error(a: Tensor, b: Tensor, form: LossForm) -> Tensor:
     Args:
         a, b: (..., N, D) points.
         form: which of the three.
+        counts: (..., N) bool, the joints that count; None for all. The others may hold anything finite.
 
     Returns:
         scalar.
     """
     difference = a - b
     if form == "squared":
-        return difference.square().sum(dim=-1).mean()
-    if form == "huber":
-        return (HUBER * ((1 + (difference / HUBER).square().sum(dim=-1)).sqrt() - 1)).mean()
-    return torch.linalg.vector_norm(difference, dim=-1).mean()
+        error = difference.square().sum(dim=-1)
+    elif form == "huber":
+        error = HUBER * ((1 + (difference / HUBER).square().sum(dim=-1)).sqrt() - 1)
+    else:
+        error = torch.linalg.vector_norm(difference, dim=-1)
+    if counts is None:
+        return error.mean()
+    return (error * counts).sum() / counts.sum()
 
 
-def reprojection(reprojected: Tensor, observed: Tensor, form: LossForm = "squared") -> Tensor:
+def reprojection(
+    reprojected: Tensor, observed: Tensor, form: LossForm = "squared", seen: Tensor | None = None
+) -> Tensor:
     """L_REP, Eq. 2: ``(1/N) ||P(R Y) - X||_F^2``.
 
     Args:
         reprojected: (B, N, 2) projection of the estimated pose.
         observed: (B, N, 2) the input.
+        form: see :func:`joint_error`.
+        seen: (B, N) bool, the joints that somebody saw; None for all.
 
     Chapter 2.
     """
-    return joint_error(reprojected, observed, form)
+    return joint_error(reprojected, observed, form, seen)
 
 
 def rotation_invariance(again: Tensor, canonical: Tensor, form: LossForm = "squared") -> Tensor:

@@ -11,10 +11,51 @@ from torch import Tensor, nn
 from ites_core import losses
 from ites_core.camera import full_precision, project, random_rotations, rotate
 from ites_core.config import StudentConfig, TeacherConfig
-from ites_core.models import C3DPO, DepthStudent, Teacher
+from ites_core.models import C3DPO, DepthStudent, DictionaryModel, Teacher
 from ites_core.models.c3dpo import visible
 
 Losses = dict[str, Tensor]
+
+
+class Objective(nn.Module):
+    """A network together with what it is trained for: from a batch to its losses (chapter 5).
+
+    As one module it can be compiled, recorded, spread over processes or stacked with others of its kind.
+
+    Args:
+        network: the teacher or the student.
+        config: form and weights of the losses.
+        truth: the targets of a batch are measured depths, not a teacher's.
+    """
+
+    def __init__(
+        self, network: DictionaryModel | DepthStudent, config: TeacherConfig | StudentConfig, truth: bool = False
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.truth = truth
+
+    def forward(self, batch: tuple[Tensor, ...], rotations: Tensor, epoch: float = 0.0) -> Losses:
+        """The losses of one batch.
+
+        Args:
+            batch: ``(x,)`` for a teacher, ``(x, depth labels)`` for a student.
+            rotations: of :func:`draw_rotations`.
+            epoch: passes over the data so far.
+        """
+        network, config = self.network, self.config
+        if isinstance(config, StudentConfig):
+            assert isinstance(network, DepthStudent)
+            x, label = batch
+            if self.truth:
+                return supervised_losses(network, x, label, config)
+            return student_losses(network, x, label, rotations, config)
+        (x,) = batch
+        if isinstance(network, C3DPO):
+            return c3dpo_losses(network, x, rotations, config)
+        assert isinstance(network, Teacher)
+        return teacher_losses(network, x, rotations, config, epoch)
 
 
 def draw_rotations(config: TeacherConfig | StudentConfig, count: int, generator: torch.Generator) -> Tensor:
@@ -114,7 +155,8 @@ def c3dpo_losses(model: C3DPO, x: Tensor, rotations: Tensor, config: TeacherConf
         x = x @ in_picture[..., :2, :2].mT
     estimate = model(x)
     seen = visible(x)
-    rep = losses.reprojection(estimate.camera[..., :2][seen], model.scaled(x)[seen], config.loss)
+    observed = model.scaled(x).where(seen.unsqueeze(-1), 0.0)
+    rep = losses.reprojection(estimate.camera[..., :2], observed, config.loss, seen)
     turned = rotate(estimate.canonical, in_space)
     ric = losses.joint_error(model.canonicalise(turned), estimate.canonical, config.loss)
     return {"total": config.weight_rep * rep + config.weight_ric * ric, "rep": rep, "ric": ric}

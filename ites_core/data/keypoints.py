@@ -32,6 +32,7 @@ BODY25B = (
 
 COCO_DISTANCE = 5.0  # metres, assumed
 COCO_SIZE = 0.485  # metres: root mean square distance of the joints to the hip in pictures, mean of our CMU views
+MIN_SIZE = 1.0  # pixels, the same mean distance below which a person in a photograph is a dot
 MIN_SCORE = 0.3  # OpenPose's confidence, below which a keypoint counts as not found
 
 
@@ -137,9 +138,9 @@ def read_coco_keypoints(path: str | Path) -> ViewArchive:
     joints = COCO17_TO_H36M17 @ keypoints[keep, :, :2].astype(np.float64)
     offset = joints - joints[:, :1]
     size = np.sqrt((offset**2).sum(-1).mean(-1))
-    real = size > 0  # all keypoints in one place are no person
+    real = size > MIN_SIZE  # all keypoints in one place are no person
     if not real.any():
-        raise ItesError(f"{path}: keypoints: found {int(keep.sum())} complete people of {people}, none of any size")
+        raise ItesError(f"{path}: keypoints: found {int(keep.sum())} complete people of {people}, none above a pixel")
     image = offset[real] / size[real, None, None] * (COCO_SIZE / COCO_DISTANCE)
     images, first, sequence = np.unique(image_id[keep][real], return_index=True, return_inverse=True)
     names = tuple(str(i) for i in images)

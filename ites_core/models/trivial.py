@@ -39,7 +39,7 @@ class MeanPose(DepthStudent):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, N, 2) to (B, N, 3): the mean, whatever the picture."""
-        return self.body.expand(len(image), -1, -1)
+        return self.body.expand(image.shape[0], -1, -1)
 
 
 def facing(poses: Tensor, skeleton: Skeleton = H36M17) -> Tensor:

@@ -1,0 +1,205 @@
+"""A trained network as an ONNX file, for programs that have no torch: the lifter in the published page is one.
+
+The file does what :meth:`ites_core.checkpoint.Run.lift` does, normalisation included, so that nobody has to remember
+a factor:
+
+========  ============  ==================================================================================
+tensor    shape         meaning
+========  ============  ==================================================================================
+image     (batch, N, 2) image coordinates for focal length 1: (pixel - principal point) / focal length
+pose      (batch, N, 3) root-relative 3D pose in the camera frame (x right, y down, z away), in units
+========  ============  ==================================================================================
+
+Its metadata name the joints and hold what else a user needs, see :func:`metadata`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import ites_core
+from ites_core.camera import CAMERA_DISTANCE
+from ites_core.checkpoint import Run, camera_pose
+from ites_core.data.sampler import PoseSampler
+from ites_core.data.views import make_views
+from ites_core.errors import ItesError
+
+TOLERANCE = 1e-5  # units: the largest difference to torch that is taken for rounding
+OPSET = 18  # old enough for every runtime of the last years
+FORMAT = 1  # of the metadata
+
+
+class Lifter(nn.Module):
+    """A run's network between its normalisation and the root: what the ONNX file computes.
+
+    Args:
+        run: a teacher or a student.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        self.model = run.model
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, N, 2) image coordinates for focal length 1 to (B, N, 3) root-relative pose, units."""
+        return camera_pose(self.model, self.run.normalisation.apply(image, self.run.skeleton))
+
+
+def metadata(run: Run) -> dict[str, str]:
+    """What the file says about itself; ONNX metadata are text, so lists are JSON.
+
+    ``joint_set``, ``joints``, ``parents``, ``pairs`` (left, right); ``input``, ``output``: their meaning;
+    ``normalisation_factor``: already applied inside, multiplies root-centred image coordinates;
+    ``metres_per_unit``; ``camera_distance``: t of the virtual camera, units; ``missing_joints``: whether NaN may
+    stand for a joint that nobody saw; ``stage``, ``settings``, ``seed``, ``steps``, ``data``: what was trained.
+    """
+    body = run.skeleton
+    return {
+        "format": str(FORMAT),
+        "joint_set": body.name,
+        "joints": json.dumps(body.joints),
+        "parents": json.dumps(body.parents),
+        "pairs": json.dumps(body.pairs),
+        "input": "image coordinates for focal length 1: (pixel - principal point) / focal length; y down",
+        "output": "root-relative pose in the camera frame, x right, y down, z away, in units",
+        "normalisation_factor": repr(run.normalisation.factor),
+        "metres_per_unit": repr(run.normalisation.metres_per_unit),
+        "camera_distance": repr(CAMERA_DISTANCE),
+        "missing_joints": json.dumps(run.takes_missing_joints),
+        "stage": run.stage,
+        "network": getattr(run.config, "network", run.stage),
+        "seed": str(run.seed),
+        "steps": str(run.step),
+        "data": str(run.provenance.get("data", "")),
+        "made_by": f"ites_core {ites_core.__version__}",
+    }
+
+
+def export_onnx(run: Run, out: str | Path) -> float:
+    """Write a run's network as one ONNX file, after comparing it with torch on sampled poses.
+
+    Args:
+        run: a teacher or a student.
+        out: the file, by custom ``.onnx``; its folder is made if it is missing.
+
+    Returns:
+        The largest difference to torch that was found, units.
+
+    Raises:
+        ItesError: the packages of the extra ``export`` are missing; the file cannot be written; the exported network
+            differs from torch by more than ``TOLERANCE`` (then nothing is written).
+    """
+    out = Path(out)
+    network = to_onnx(run)
+    difference = compare(run, network)
+    if not difference <= TOLERANCE:
+        raise ItesError(
+            f"{out}: not written: the exported network differs from torch by {difference:.1e} units, "
+            f"expected at most {TOLERANCE:.0e}"
+        )
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(network)
+        temporary.replace(out)
+    except OSError as error:
+        raise ItesError(f"{out}: cannot be written ({error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return difference
+
+
+def to_onnx(run: Run) -> bytes:
+    """The network as the bytes of an ONNX file, with a free batch size and :func:`metadata`.
+
+    Raises:
+        ItesError: the packages of the extra ``export`` are missing.
+    """
+    onnx = _needed("onnx")
+    _needed("onnxscript")
+    lifter = Lifter(run).eval().cpu()
+    image = example_views(2)
+    with torch.no_grad(), _quiet():
+        lifter(image)  # graph convolutions fold their edge weights now, so that the file holds them as constants
+        program = torch.onnx.export(
+            lifter,
+            (image,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["pose"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, metadata(run))
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def compare(run: Run, network: bytes) -> float:
+    """Largest absolute difference between torch and onnxruntime over batches of several sizes, units.
+
+    Raises:
+        ItesError: onnxruntime is missing.
+    """
+    runtime = _needed("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    images = example_views(64)
+    worst = 0.0
+    for batch in (1, 3, len(images)):
+        (found,) = session.run(None, {"image": images[:batch].numpy()})
+        worst = max(worst, float(np.abs(found - run.lift(images[:batch]).numpy()).max()))
+    return worst
+
+
+def example_views(n: int) -> Tensor:
+    """(n, 17, 2) views of sampled people by a ring of cameras, the same every time."""
+    sequences = -(-n // 4)
+    archive = PoseSampler.embedded().archive(sequences=sequences, frames=1, test_sequences=1, seed=0)
+    return make_views(archive).image[:n]
+
+
+def _needed(package: str) -> Any:
+    """Import a package of the extra ``export``."""
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise ItesError(f"{package} is not installed; install the extra: pip install 'ites-core[export]'") from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter narrates and warns of its own deprecated parts; neither is the caller's business."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
