@@ -140,8 +140,12 @@ def evaluate(
 
 
 def evaluate_on(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None) -> Report:
-    """:func:`evaluate` on views that are there already: nothing is read or filmed again. Chapter 5."""
-    lifted = lift_test(run, test, on_rays=on_rays, noise=noise)
+    """:func:`evaluate` on views that are there already: nothing is read or filmed again. Chapter 5.
+
+    Lifting and scoring happen where the network is: on a GPU both take a moment.
+    """
+    device = next((p.device for p in run.model.parameters()), torch.device("cpu"))
+    lifted = lift_test(run, test, on_rays=on_rays, noise=noise).to(device)
     about = {
         "stage": run.stage,
         "steps": run.step,
@@ -153,7 +157,7 @@ def evaluate_on(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise |
         "commit": run.provenance.get("commit"),
         "torch": torch.__version__,
     }
-    return score(lifted, test.views.pose, test.actions, about)
+    return score(lifted, test.views.pose.to(device), test.actions, about)
 
 
 def lift_test(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None) -> Tensor:
@@ -189,10 +193,13 @@ def score(lifted: Tensor, truth: Tensor, actions: list[str], provenance: dict[st
         name: {"no_oracle": metric(lifted, truth), "oracle_flip": metric(lifted, truth, oracle_flip=True)}
         for name, (metric, _) in METRICS.items()
     }
+    places: dict[str, list[int]] = {}
+    for place, action in enumerate(actions):
+        places.setdefault(action, []).append(place)
     by_action = {}
-    for action in sorted(set(actions)):
-        pick = torch.tensor([a == action for a in actions])
-        by_action[action] = {"views": float(pick.sum())} | {
+    for action, mine in sorted(places.items()):
+        pick = torch.tensor(mine, device=lifted.device)
+        by_action[action] = {"views": float(len(mine))} | {
             c: round(frames["P-MPJPE"][c][pick].mean().item() * 1000, 2) for c in COLUMNS
         }
     return Report(

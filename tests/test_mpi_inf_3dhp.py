@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,6 @@ from hypothesis import strategies as st
 from ites_core.data.mpi_inf_3dhp import fit_camera, read_mpi_inf_3dhp
 from ites_core.errors import ItesError
 from ites_core.skeleton import H36M17
-
-h5py = pytest.importorskip("h5py")
 
 ORDER = [
     "head top", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
@@ -177,7 +176,7 @@ def test_data_in_other_files_is_not_followed(tmp_path: Path) -> None:
 def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ItesError, match="pip install h5py"):
+    with pytest.raises(ItesError, match="pip install ites-core.data."):
         read_mpi_inf_3dhp(tmp_path)
 
 

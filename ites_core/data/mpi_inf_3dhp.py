@@ -116,9 +116,9 @@ def fit_camera(pixels: np.ndarray, points: np.ndarray, source: str, tolerance: f
 def _read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Valid frames of one file in H36M17's order: pixels (F, 17, 2), metres (F, 17, 3), activity (F,), 0 if unknown."""
     try:
-        import h5py  # type: ignore[import-untyped]  # only this reader needs it
+        import h5py  # only this reader needs it
     except ModuleNotFoundError:
-        raise ItesError("reading MPI-INF-3DHP needs h5py: pip install h5py") from None
+        raise ItesError("reading MPI-INF-3DHP needs h5py: pip install ites-core[data]") from None
     try:
         with h5py.File(path, "r") as file:
             fields = {
