@@ -83,26 +83,34 @@ def fetch(name: conf.Positional[str], folder: Path | None = None) -> None:
 
 @data.command
 def info(file: conf.Positional[str]) -> None:
-    """Show what a mocap archive holds: sequences, frames, subjects and actions of each split.
+    """Show what data hold: sequences, frames or views, subjects and actions of each split.
 
     Args:
-        file: a mocap archive (.npz), or "sampler".
+        file: a mocap archive (.npz), a data set of `ites data list` that is here, or "sampler".
     """
     from rich.console import Console
     from rich.table import Table
 
-    from ites_core.data import load_motion
+    from ites_core.data import ViewArchive, load_motion
 
     archive = load_motion(file)
     console = Console()
+    recorded = isinstance(archive, ViewArchive)
+    what = "views" if recorded else "frames"
     console.print(
-        f"{archive.source}: joint set {archive.skeleton.name}, {len(archive)} sequences, {archive.frames} frames"
+        f"{archive.source}: joint set {archive.skeleton.name}, {len(archive)} sequences, {archive.frames} {what}",
+        soft_wrap=True,
     )
-    table = Table("split", "sequences", "frames", "minutes", "subjects", "actions")
+    if isinstance(archive, ViewArchive):
+        truth = "2D only" if archive.pose is None else "2D with 3D truth"
+        console.print(f"{truth}; cameras {archive.mean_distance:.2f} m from the people on average")
+    table = Table("split", "sequences", what, *([] if recorded else ["minutes"]), "subjects", "actions")
     for split in sorted(set(archive.split)):
         part = archive.take([i for i in range(len(archive)) if archive.split[i] == split])
-        minutes = sum(n / f for n, f in zip(part.lengths, part.fps, strict=True)) / 60
-        counts = (len(part), part.frames, f"{minutes:.1f}", len(set(part.subject)), len(set(part.action)))
+        minutes = []
+        if not isinstance(part, ViewArchive):
+            minutes = [f"{sum(n / f for n, f in zip(part.lengths, part.fps, strict=True)) / 60:.1f}"]
+        counts = [len(part), part.frames, *minutes, len(set(part.subject)), len(set(part.action))]
         table.add_row(split, *map(str, counts))
     console.print(table)
 
