@@ -58,6 +58,13 @@ class Objective(nn.Module):
         return teacher_losses(network, x, rotations, config, epoch)
 
 
+def weights_of(config: TeacherConfig | StudentConfig) -> dict[str, float]:
+    """The weight of each loss, by the loss's name."""
+    if isinstance(config, TeacherConfig):
+        return {"rep": config.weight_rep, "ric": config.weight_ric}
+    return {"kd": config.weight_kd, "rec": config.weight_rec}
+
+
 def draw_rotations(config: TeacherConfig | StudentConfig, count: int, generator: torch.Generator) -> Tensor:
     """All the randomness of one training step: the rotations of the cycle, for ``count`` poses. Chapter 3.
 
