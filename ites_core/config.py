@@ -2,7 +2,8 @@
 
 Where the paper, the authors' release and plain sense differ, the choice is a field here and the
 presets name the combination: ``paper`` follows the text, ``official`` the release as far as its
-choices are fields, ``small`` trains in minutes on two cores, ``smoke`` in seconds, for tests.
+choices are fields, ``small`` trains in minutes on two cores, ``smoke`` in seconds, for tests. ``full`` has the
+paper's size and number of epochs, the choices of ``small`` and batches for a GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ites_core.errors import ItesError
 from ites_core.losses import LossForm
 from ites_core.models.graph import Graph
 
-PresetName = Literal["paper", "official", "small", "smoke"]
+PresetName = Literal["paper", "official", "full", "small", "smoke"]
 Noise = Literal["none", "detector"]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -138,6 +139,10 @@ TEACHER_PRESETS: dict[str, dict[str, Any]] = {
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
         "weight_rep": 15.0, "rotations_per_pose": 4, "dictionary_start": "mean_body",
     },
+    "full": {
+        "cameras": 34, "batch_size": 4096, "optimiser": "adam", "learning_rate": 1e-3, "schedule": "cosine",
+        "loss": "norm", "weight_rep": 15.0, "rotations_per_pose": 4, "dictionary_start": "mean_body", "autocast": True,
+    },
     "smoke": {
         "width": 32, "bottleneck": 16, "blocks": 2, "epochs": 100, "max_steps": 40, "batch_size": 64,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm", "validations": 2,
@@ -151,6 +156,10 @@ STUDENT_PRESETS: dict[str, dict[str, Any]] = {
         "channels": 48, "blocks": 4, "epochs": 100, "max_steps": 1200, "batch_size": 128,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
         "rotations": "vertical",
+    },
+    "full": {
+        "cameras": 34, "batch_size": 4096, "optimiser": "adam", "learning_rate": 1e-3, "schedule": "cosine",
+        "loss": "norm", "rotations": "vertical", "autocast": True,
     },
     "smoke": {
         "channels": 8, "blocks": 2, "epochs": 100, "max_steps": 30, "batch_size": 64,
