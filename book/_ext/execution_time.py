@@ -1,6 +1,7 @@
 """Sphinx extension: the role {execution-time} says how long a page's code took in this build.
 
-Write {execution-time}`this page` in a chapter, or name another: {execution-time}`3_invariance_cycle`.
+{execution-time}`3_invariance_cycle` names a page. With any other text it is the page that it stands on, and the text is what
+JupyterLab shows in its place: "The code took {execution-time}`a few seconds` to run".
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ class ExecutionTime(SphinxRole):
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Leave a placeholder."""
-        page = self.env.docname if self.text == "this page" else self.text
+        page = self.text if self.text in self.env.found_docs else self.env.docname
         return [PendingTime(page=page)], []
 
 
