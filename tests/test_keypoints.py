@@ -14,14 +14,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from ites_core.camera import Normalisation
+from ites_core.data.joint_sets import BODY25B, BODY25B_TO_H36M17, COCO17, COCO17_TO_H36M17, joint_map
 from ites_core.data.keypoints import (
-    BODY25B,
-    BODY25B_TO_H36M17,
-    COCO17,
-    COCO17_TO_H36M17,
     COCO_DISTANCE,
     COCO_SIZE,
-    joint_map,
     read_coco_keypoints,
     read_openpose_clip,
     undistort,

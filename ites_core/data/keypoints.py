@@ -1,13 +1,10 @@
 """2D keypoints of annotators and detectors in H36M17's joints: COCO photographs, an OpenPose clip (chapter 5).
 
-Each set of keypoints becomes H36M17 by one matrix: every joint is a weighted mean of keypoints, so it can be taken in
-pictures and in space alike. What no keypoint marks is put between others: the hip between the hips, the thorax between
-the shoulders, the spine half-way between those two.
+Each set of keypoints becomes H36M17 by one matrix of :mod:`ites_core.data.joint_sets`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,86 +12,14 @@ import torch
 
 from ites_core.camera import Intrinsics
 from ites_core.data.archive import _field, _read_npz
+from ites_core.data.joint_sets import BODY25B, BODY25B_TO_H36M17, COCO17, COCO17_TO_H36M17
 from ites_core.data.recorded import ViewArchive
 from ites_core.errors import ItesError
-from ites_core.skeleton import H36M17
-
-COCO17 = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
-BODY25B = (
-    "Nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LHip",
-    "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "UpperNeck", "HeadTop", "LBigToe", "LSmallToe", "LHeel", "RBigToe",
-    "RSmallToe", "RHeel",
-)  # fmt: skip
 
 COCO_DISTANCE = 5.0  # metres, assumed
 COCO_SIZE = 0.485  # metres: root mean square distance of the joints to the hip in pictures, mean of our CMU views
 MIN_SIZE = 1.0  # pixels, the same mean distance below which a person in a photograph is a dot
 MIN_SCORE = 0.3  # OpenPose's confidence, below which a keypoint counts as not found
-
-
-def joint_map(sources: Sequence[str], weights: Mapping[str, Mapping[str, float]]) -> np.ndarray:
-    """Matrix that turns keypoints into H36M17: ``joints = matrix @ keypoints``.
-
-    Args:
-        sources: names of the keypoints, in their order.
-        weights: for each joint of H36M17 the keypoints that it is the weighted mean of.
-
-    Returns:
-        (17, len(sources)) float64; rows sum to 1.
-
-    Raises:
-        ItesError: a joint without weights, a keypoint that is not among the sources, weights that do not sum to 1.
-
-    Chapter 5.
-    """
-    matrix = np.zeros((len(H36M17), len(sources)))
-    for row, joint in enumerate(H36M17.joints):
-        for source, weight in weights.get(joint, {}).items():
-            if source not in sources:
-                raise ItesError(f"joint map: {joint}: keypoint {source!r} is not among the {len(sources)} given")
-            matrix[row, sources.index(source)] = weight
-        if not np.isclose(matrix[row].sum(), 1):
-            raise ItesError(f"joint map: {joint}: weights sum to {matrix[row].sum():.3g}, expected 1")
-    return matrix
-
-
-def _trunk_and_limbs(left: Callable[[str], str], right: Callable[[str], str]) -> dict[str, dict[str, float]]:
-    """Weights of what both sets mark alike; ``left`` and ``right`` spell a part's name, such as ``hip``."""
-    limbs = {
-        f"{side}{part.capitalize()}": {name(part): 1.0}
-        for side, name in (("L", left), ("R", right))
-        for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
-    }
-    return limbs | {
-        "Hip": {left("hip"): 0.5, right("hip"): 0.5},
-        "Spine": {name(part): 0.25 for name in (left, right) for part in ("hip", "shoulder")},
-        "Thorax": {left("shoulder"): 0.5, right("shoulder"): 0.5},
-    }
-
-
-# COCO marks no crown and no neck. The nose is as high above the shoulders as H36M17's Head (0.23 m in the OpenPose
-# clip; 0.20 to 0.23 m in motion capture), some 10 cm in front of it. The neck is 0.6 of the way, as in motion capture.
-COCO17_TO_H36M17 = joint_map(
-    COCO17,
-    {
-        **_trunk_and_limbs("left_{}".format, "right_{}".format),
-        "Head": {"nose": 1.0},
-        "Neck": {"nose": 0.6, "left_shoulder": 0.2, "right_shoulder": 0.2},
-    },
-)
-# As the clip's own joints3d_h36m17: its head is the crown, its neck the upper end of the neck.
-BODY25B_TO_H36M17 = joint_map(
-    BODY25B,
-    {
-        **_trunk_and_limbs(lambda part: f"L{part.capitalize()}", lambda part: f"R{part.capitalize()}"),
-        "Head": {"HeadTop": 1.0},
-        "Neck": {"UpperNeck": 1.0},
-    },
-)
 
 
 def read_coco_keypoints(path: str | Path) -> ViewArchive:
