@@ -58,6 +58,14 @@ PACKAGES = (
         root="dist",
         keep=("reveal.js", "reveal.css", "theme/white.css", "theme/fonts/*/*.css", "theme/fonts/*/*.woff"),
     ),
+    Package(  # only the page that lifts loads it
+        name="onnxruntime-web",
+        version="1.30.0",
+        sha512="q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
+        folder="onnxruntime",
+        root="dist",
+        keep=("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
+    ),
 )
 
 
@@ -87,7 +95,10 @@ def fetch(package: Package, workspace: Path) -> Path:
 
 
 def unpack(package: Package, archive: Path, folder: Path) -> None:
-    """Extract the files to keep, and the licence, from an archive whose paths begin with ``package/``."""
+    """Extract the files to keep, and the licence, from an archive whose paths begin with ``package/``.
+
+    Names in .mjs become .js: not every web server knows the former, and browsers refuse a script of unknown type.
+    """
     unmatched = set(package.keep)
     with tarfile.open(archive) as tar:
         for member in tar.getmembers():
@@ -100,7 +111,7 @@ def unpack(package: Package, archive: Path, folder: Path) -> None:
                 if not hits:
                     continue
                 unmatched -= hits
-                target = folder / short
+                target = folder / (short.with_suffix(".js") if short.suffix == ".mjs" else short)
             else:
                 continue
             source = tar.extractfile(member)
