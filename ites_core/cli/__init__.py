@@ -14,6 +14,7 @@ from tyro import conf
 from tyro.extras import SubcommandApp
 
 from ites_core.cli.data import data
+from ites_core.cli.experiment import experiment
 from ites_core.cli.export import export
 from ites_core.cli.train import train
 from ites_core.errors import ItesError
@@ -21,6 +22,7 @@ from ites_core.errors import ItesError
 app = SubcommandApp()
 app.command(data, name="data", help="Data sets: list, fetch, convert, look into; sample poses, fit the sampler.")
 app.command(train, name="train", help="Train a teacher (stage 1) or a student (stage 2).")
+app.command(experiment, name="experiment", help="The paper's tables and figures: list, run, report.")
 app.command(export, name="export", help="Write a trained network in a format of other programs.")
 
 

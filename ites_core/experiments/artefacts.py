@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,14 @@ class Place:
         Raises:
             ItesError: an artefact that cannot be read.
         """
+        if not self.folder.is_dir():
+            return []
+        files = sorted(self.folder.iterdir())
         found: list[Row] = []
         for system in systems or tuple(SYSTEMS):
-            seed = 0
-            while (file := self.artefact(system, seed)).is_file():
-                found.append(read_row(file))
-                seed += 1
+            name = re.compile(rf"{re.escape(slug(system))}-(\d+)\.json")
+            seeds = {int(match[1]): file for file in files if (match := name.fullmatch(file.name))}
+            found += [read_row(seeds[seed]) for seed in sorted(seeds)]
         return found
 
 
