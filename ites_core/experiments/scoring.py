@@ -105,7 +105,7 @@ def _scores(report: Report) -> Row:
 
 @lru_cache(maxsize=4)
 def motion_named(name: str) -> Motion:
-    """:func:`ites_core.data.load_motion`, once a process."""
+    """:func:`~ites_core.data.sources.load_motion`, once a process."""
     return load_motion(name)
 
 

@@ -3,12 +3,12 @@
 The file does what :meth:`ites_core.checkpoint.Run.lift` does, normalisation included, so that nobody has to remember
 a factor:
 
-========  ============  ==================================================================================
-tensor    shape         meaning
-========  ============  ==================================================================================
-image     (batch, N, 2) image coordinates for focal length 1: (pixel - principal point) / focal length
-pose      (batch, N, 3) root-relative 3D pose in the camera frame (x right, y down, z away), in units
-========  ============  ==================================================================================
+========  =============  ==================================================================================
+tensor    shape          meaning
+========  =============  ==================================================================================
+image     (batch, N, 2)  image coordinates for focal length 1: (pixel - principal point) / focal length
+pose      (batch, N, 3)  root-relative 3D pose in the camera frame (x right, y down, z away), in units
+========  =============  ==================================================================================
 
 Its metadata name the joints and hold what else a user needs, see :func:`metadata`.
 """
