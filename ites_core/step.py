@@ -106,7 +106,8 @@ class TrainingStep:
         """The step itself."""
         rotations = self.draw(self._generators)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
-            result = self.losses(batch, rotations, epoch)
+            # Of time, the losses need to know this one bit; a float that changes would be compiled anew in every step.
+            result = self.losses(batch, rotations, 0.0 if root_is_pinned(self.config, epoch) else torch.inf)
         self.optimiser.zero_grad(set_to_none=True)
         result["total"].sum().backward()
         if self.config.clip is not None:
