@@ -233,14 +233,23 @@ def keypoint_set(name: str) -> KeypointSet:
     return KEYPOINT_SETS[name]
 
 
-def find_keypoint_set(names: Sequence[str]) -> tuple[KeypointSet, list[int]] | None:
-    """The smallest set that has all these names, in any order and spelling, and the place of each in it; else None."""
+def find_keypoint_set(names: Sequence[str], within: str | None = None) -> tuple[KeypointSet, list[int]] | None:
+    """The smallest set that has all these names, in any order and spelling, and the place of each in it; else None.
+
+    Args:
+        names: of keypoints, such as ``left_hip``, ``LeftHip`` or ``LHip``.
+        within: look into this set alone.
+
+    Raises:
+        ItesError: ``within`` is not a set's name.
+    """
     wanted = [_plain(name) for name in names]
-    if len(set(wanted)) < len(wanted):
+    candidates = [keypoint_set(within)] if within else sorted(KEYPOINT_SETS.values(), key=len)
+    if not wanted or len(set(wanted)) < len(wanted):
         return None
-    for candidate in sorted(KEYPOINT_SETS.values(), key=len):
+    for candidate in candidates:
         place = {_plain(name): k for k, name in enumerate(candidate.joints)}
-        if wanted and all(name in place for name in wanted):
+        if all(name in place for name in wanted):
             return candidate, [place[name] for name in wanted]
     return None
 

@@ -1,0 +1,253 @@
+"""From detected people to 3D poses: map, size, complete, lift (chapter 7).
+
+The contract of normalisation, in order:
+
+1. the keypoints become the 17 joints of H36M17 (:mod:`ites_core.data.joint_sets`);
+2. each person is brought to the size of the training set, by the bones (:mod:`ites_core.lifting.prior`), or, with
+   ``size="camera"``, stays as large as the camera sees him;
+3. unseen joints are completed, and flagged;
+4. the root goes to the origin, and the network sees what it was trained on: a person about ``t`` units away.
+
+With the size taken from the person no focal length and no principal point is needed: both cancel. What is lost is
+where in the room the person stands, and the perspective of a camera that is nearer or farther than the training set's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ites_core.camera import CAMERA_DISTANCE, H36M_LIKE, Intrinsics
+from ites_core.checkpoint import Run, RunFolder
+from ites_core.data.joint_sets import COMPLETED
+from ites_core.errors import ItesError
+from ites_core.lifting.people import People, follow
+from ites_core.lifting.prior import ShapePrior
+from ites_core.lifting.read import Format, read_people
+from ites_core.lifting.read_tables import people_of_array
+from ites_core.skeleton import H36M17, Skeleton
+
+WEIGHTS = "ites-ts"
+MIN_SCORE = 0.3  # confidence below which a keypoint counts as missing
+FEWEST_JOINTS = 8  # of the 17, from which a person is lifted; results/lift/completion.json shows what fewer cost
+FOCAL = H36M_LIKE.fx / (2 * H36M_LIKE.cx)  # focal length of an unknown camera, in longer sides of its picture
+BATCH = 512  # poses a forward pass: larger ones fall out of a processor's cache
+
+SizeRule = Literal["person", "camera"]
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """3D poses of M people; whoever shows too few joints is kept, with NaN (chapter 7).
+
+    Attributes:
+        pose: (M, 17, 3) float32, root-relative, camera frame (x right, y down, z away), metres of a body of the
+            training set's size.
+        picture: (M, 17, 2) float32, the joints in pixels as the network saw them, completed ones included.
+        score: (M, 17) float32, confidence of each joint, 0 where it was completed.
+        origin: (M, 17) uint8, where each joint comes from: index into ``joint_sets.ORIGINS``.
+        metres_per_pixel: (M,) float32 at the person's depth.
+        frame, person: (M,) int64, see :class:`~ites_core.lifting.people.People`.
+        images: name of each frame.
+        film: whether frames follow one another.
+        fps: frames a second; None if unknown.
+        skeleton: the joint set of the poses.
+        source: of the keypoints.
+        weights: what lifted them.
+    """
+
+    pose: Tensor
+    picture: Tensor
+    score: np.ndarray
+    origin: np.ndarray
+    metres_per_pixel: np.ndarray
+    frame: np.ndarray
+    person: np.ndarray
+    images: dict[int, str]
+    film: bool
+    fps: float | None
+    skeleton: Skeleton
+    source: str
+    weights: str
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    @property
+    def done(self) -> np.ndarray:
+        """(M,) bool: who was lifted."""
+        return torch.isfinite(self.pose).all(dim=-1).all(dim=-1).numpy()
+
+    @property
+    def completed(self) -> np.ndarray:
+        """(M, 17) bool: joints that no keypoint marks, put where the others let expect them."""
+        return self.origin == COMPLETED
+
+    def summary(self) -> str:
+        """What was lifted, in a few lines."""
+        done = self.done
+        joints = self.completed[done]
+        lines = [
+            f"{len(self)} {'person' if len(self) == 1 else 'people'} in {len(np.unique(self.frame))} "
+            f"{'frames' if self.film else 'pictures'}, {int(done.sum())} lifted",
+        ]
+        if joints.any():
+            lines.append(f"{int(joints.sum())} joints of {int(joints.any(axis=1).sum())} people completed and flagged")
+        if not done.all():
+            lines.append(f"{int((~done).sum())} left out: fewer than {FEWEST_JOINTS} joints, or no size, seen")
+        return "\n".join(lines)
+
+
+def lift(
+    source: str | Path | People | np.ndarray | Tensor,
+    *,
+    weights: str | Path | Run = WEIGHTS,
+    format: Format = "auto",
+    joints: str | None = None,
+    min_score: float = MIN_SCORE,
+    size: SizeRule = "person",
+    intrinsics: Intrinsics | None = None,
+    image_size: tuple[float, float] | None = None,
+    film: bool | None = None,
+    fps: float | None = None,
+) -> Lifted:
+    """Lift detected people to 3D. Chapter 7; on the command line ``ites lift``.
+
+    Args:
+        source: file or folder of keypoints, or an array (..., K, 2 or 3) of pixels and scores, see
+            :func:`~ites_core.lifting.read_tables.people_of_array`.
+        weights: name of packaged weights, folder of a run, or a run.
+        format: of the file, see :func:`~ites_core.lifting.read.read_people`.
+        joints: name of the keypoint set, where the source leaves it open.
+        min_score: confidence below which a keypoint counts as missing.
+        size: ``person`` brings each person to the training set's size, as photographs need it; ``camera`` keeps the
+            size that the camera sees, for set-ups like the training set's, where people are some metres away.
+        intrinsics: of the camera; needed for pixels that are not square, and for ``camera``, where an unknown camera is
+            taken to have its principal point in the middle and a focal length of FOCAL longer sides.
+        image_size: (width, height) in pixels, where the source does not say it.
+        film: whether frames follow one another; None: as the source says.
+        fps: frames a second; None: as the source says.
+
+    Returns:
+        One pose for each person of the source, in its order.
+
+    Raises:
+        ItesError: as the reader of the source; unknown weights, an option out of range, nobody who can be lifted.
+    """
+    if not 0 <= min_score <= 1:
+        raise ItesError(f"min_score: found {min_score}, expected a confidence from 0 to 1")
+    if size not in get_args(SizeRule):
+        raise ItesError(f"size: found {size!r}, expected one of {', '.join(get_args(SizeRule))}")
+    if fps is not None and not 0 < fps < 1e5:
+        raise ItesError(f"fps: found {fps}, expected a positive number of frames a second")
+    if image_size is not None and not all(np.isfinite(s) and s > 0 for s in image_size):
+        raise ItesError(f"image_size: found {image_size}, expected width and height in pixels")
+    people = _people(source, format, joints, image_size)
+    film = people.film if film is None else film
+    run, name = load_run(weights)
+    if run.skeleton != H36M17:
+        raise ItesError(f"{name}: lifts the joint set {run.skeleton.name}, expected {H36M17.name}; take other weights")
+    seen, score, origin = people.joints.apply(people.keypoints, people.score, min_score)
+    camera = _camera(size, intrinsics, image_size or people.size, people.source)
+    rays = camera.rays(seen)
+    prior = ShapePrior.packaged()
+    scale = np.full(len(rays), run.normalisation.factor) if size == "camera" else prior.scale(rays)
+    enough = (np.isfinite(seen[..., 0]).sum(axis=1) >= FEWEST_JOINTS) & np.isfinite(scale)
+    if not enough.any():
+        most = int(np.isfinite(seen[..., 0]).sum(axis=1).max())
+        raise ItesError(
+            f"{people.source}: nobody shows {FEWEST_JOINTS} of {len(H36M17)} joints with a score of {min_score} or more "
+            f"(the best has {most}); lower min_score (--min-score), or check the keypoint set (--joints)"
+        )
+    person = people.person
+    if film and (person < 0).any():
+        person = follow(people)
+    to_units = scale[enough, None, None]
+    whole = prior.complete(rays[enough] * to_units)
+    unit = run.normalisation.metres_per_unit
+    ready = torch.from_numpy(enough)
+    pose = torch.full((*seen.shape[:2], 3), torch.nan)
+    pose[ready] = lift_units(run, whole) * unit
+    picture = torch.full((*seen.shape[:2], 2), torch.nan)
+    picture[ready] = torch.from_numpy(camera.pixels(whole / to_units)).float()
+    metres_per_pixel = CAMERA_DISTANCE * unit * scale / camera.focal[0]
+    return Lifted(
+        pose=pose,
+        picture=picture,
+        score=score.astype(np.float32),
+        origin=origin,
+        metres_per_pixel=np.where(enough, metres_per_pixel, np.nan).astype(np.float32),
+        frame=people.frame,
+        person=person,
+        images=people.images,
+        film=film,
+        fps=fps or people.fps,
+        skeleton=run.skeleton,
+        source=people.source,
+        weights=name,
+    )
+
+
+def lift_units(run: Run, units: np.ndarray) -> Tensor:
+    """Poses (M, 17, 3) in units from complete 2D poses (M, 17, 2) at the training set's size, anywhere in the plane."""
+    image = torch.from_numpy(units - units[:, H36M17.root :][:, :1]).float() / run.normalisation.factor
+    return run.lift(image, batch=BATCH)
+
+
+def load_run(weights: str | Path | Run) -> tuple[Run, str]:
+    """Weights by name, folder or as they are, and what to call them.
+
+    Raises:
+        ItesError: no such folder or name.
+    """
+    if isinstance(weights, Run):
+        return weights, f"{weights.stage} in memory"
+    if Path(weights).is_dir():
+        return RunFolder(weights).read(), str(weights)
+    import ites_core
+
+    return ites_core.load(str(weights)), str(weights)
+
+
+def _people(source: Any, format: Format, joints: str | None, image_size: tuple[float, float] | None) -> People:
+    if isinstance(source, People):
+        return source
+    if isinstance(source, str | Path):
+        return read_people(source, format, joints, image_size)
+    array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
+    return people_of_array(array, joints=joints, size=image_size)
+
+
+@dataclass(frozen=True)
+class _Pinhole:
+    """Pixels to rays; without intrinsics, pixels are rays of an unknown focal length, which the size rule cancels."""
+
+    focal: np.ndarray
+    centre: np.ndarray
+
+    def rays(self, pixels: np.ndarray) -> np.ndarray:
+        return (pixels - self.centre) / self.focal
+
+    def pixels(self, rays: np.ndarray) -> np.ndarray:
+        return rays * self.focal + self.centre
+
+
+def _camera(
+    size: SizeRule, intrinsics: Intrinsics | None, picture: tuple[float, float] | None, source: str
+) -> _Pinhole:
+    if intrinsics is not None:
+        if not (intrinsics.fx > 0 and intrinsics.fy > 0):
+            raise ItesError(f"intrinsics: found focal lengths {intrinsics.fx} and {intrinsics.fy}, expected positive")
+        return _Pinhole(np.array([intrinsics.fx, intrinsics.fy]), np.array([intrinsics.cx, intrinsics.cy]))
+    if size == "person":
+        return _Pinhole(np.ones(2), np.zeros(2))
+    if picture is None:
+        raise ItesError(
+            f"{source}: size 'camera' needs a focal length or the picture's size; give --focal or --image-size"
+        )
+    return _Pinhole(np.full(2, FOCAL * max(picture)), np.array(picture) / 2)
