@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import struct
 import zipfile
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ites_core.data import MocapArchive, archive, find_data, load_archive, load_motion, save_archive
 from ites_core.errors import ItesError
@@ -333,3 +336,19 @@ def test_recorded_data(data_dir: Path) -> None:
     assert parts["test"].frames == 7239 and parts["val"].frames <= 4808
     hdm = load_archive(data_dir / "hdm05_17.npz")
     assert len(hdm) == 189 and hdm.frames == 9033
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4), st.booleans()
+)
+def test_changed_bytes_give_data_or_one_error(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[float, int]], cut: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "mutated.npz"
+    save_archive(make(), path)
+    raw = bytearray(path.read_bytes())
+    for place, value in changes:
+        raw[int(place * len(raw))] = value
+    path.write_bytes(raw[: int(changes[0][0] * len(raw))] if cut else raw)
+    with contextlib.suppress(ItesError):
+        load_archive(path)
