@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ites_core.camera import CAMERA_DISTANCE, MIN_DEPTH, look_at, project, rotate
 from ites_core.checkpoint import Run, RunFolder
-from ites_core.data.keypoints import COCO17, COCO17_TO_H36M17, COCO_SIZE
+from ites_core.data.joint_sets import COCO17, COCO17_TO_H36M17
+from ites_core.data.keypoints import COCO_SIZE
 from ites_core.data.sampler import PoseSampler
 from ites_core.errors import ItesError
 from ites_core.export.onnx import export_onnx
@@ -94,7 +95,8 @@ def seen(pose: Tensor, angle: Tensor, metres_per_unit: float) -> Tensor:
 def examples(metres_per_unit: float) -> dict[str, Tensor]:
     """Name to (17, 3) example pose, root-relative, camera frame, units."""
     poses = PoseSampler.embedded().poses(DRAWN, torch.Generator().manual_seed(7))
-    return {name: seen(poses[int(score(poses).argmax())], angle, metres_per_unit) for name, (score, angle) in EXAMPLES.items()}
+    best = {name: poses[int(score(poses).argmax())] for name, (score, _) in EXAMPLES.items()}
+    return {name: seen(pose, EXAMPLES[name][1], metres_per_unit) for name, pose in best.items()}
 
 
 def spoken(joint_name: str) -> str:
@@ -166,7 +168,8 @@ def main() -> None:
     runs = {stage: load(wanted[stage]) for stage in ("student", "teacher")}
     for stage, run in runs.items():
         if run.stage != stage or run.skeleton is not H36M17:
-            raise ItesError(f"{wanted[stage]}: found a {run.stage} on {run.skeleton.name}, expected a {stage} on h36m17")
+            found = f"{run.stage} on {run.skeleton.name}"
+            raise ItesError(f"{wanted[stage]}: found a {found}, expected a {stage} on {H36M17.name}")
         difference = export_onnx(run, TARGET / f"{stage}.onnx")
         print(f"{stage}: {difference:.1e} units from torch")
     poses = examples(runs["student"].normalisation.metres_per_unit)

@@ -1,7 +1,7 @@
 """Sphinx extension: what a page loads beside the theme's own files.
 
-plotly.js is big, so only pages whose body calls it load it. The state of the live widgets (cells tagged
-``remove-cell``, for JupyterLab) is taken out: no page shows a widget, since without a kernel it would be dead.
+plotly.js and the lifter are big, so only pages whose body calls them load them. The state of the live widgets (cells
+tagged ``remove-cell``, for JupyterLab) is taken out: no page shows a widget, since without a kernel it would be dead.
 """
 
 from typing import Any
@@ -10,9 +10,12 @@ from sphinx.application import Sphinx
 
 
 def adjust_page_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Add plotly.js to a page that calls it, and drop the state of widgets."""
+    """Add plotly.js and the lifter to a page that calls them, and drop the state of widgets."""
     if "Plotly.newPlot" in context.get("body", ""):
         app.add_js_file("plotly/plotly.min.js", priority=100)
+    if 'id="lifter"' in context.get("body", ""):
+        app.add_js_file("lifter/lifter.js", type="module")
+        app.add_css_file("lifter/lifter.css")
     context["script_files"] = [
         file
         for file in context.get("script_files", [])

@@ -3,10 +3,9 @@
 import {add, addBones, round, set} from "./drawing.js";
 import {view} from "./geometry.js";
 
-const SIDE = 300, SCALE = 72;  // drawing units; units to drawing units
+const WIDE = 300, HIGH = 340, SCALE = 84;  // drawing units; units to drawing units
 const RISE = 0.22;  // radians above the horizon
-const FLOOR = 1.5, SQUARE = 0.5;  // half the floor's side and one of its squares, units
-const LIFT = 12;  // drawing units by which everything is moved up, since bodies hang lower than they rise
+const FLOOR = 1.25, SQUARE = 0.5;  // half the floor's side and one of its squares, units
 
 /**
  * Draw one panel.
@@ -16,7 +15,7 @@ const LIFT = 12;  // drawing units by which everything is moved up, since bodies
  * @returns show(pose, turn, over): pose is null until there is one; `over` is a second pose for comparison, or null.
  */
 export function makeBody(svg, body) {
-  set(svg, {viewBox: `${-SIDE / 2} ${-SIDE / 2} ${SIDE} ${SIDE}`, role: "img"});
+  set(svg, {viewBox: `${-WIDE / 2} ${-HIGH / 2} ${WIDE} ${HIGH}`, role: "img"});
   const floor = add(svg, "path", {fill: "none", stroke: "#d5d5d5"});
   const camera = add(svg, "g", {});
   add(camera, "path", {d: "M -7 -5 h 10 v 10 h -10 z M 3 -2 l 5 -3 v 10 l -5 -3 z", fill: "#444"});
@@ -30,7 +29,7 @@ export function makeBody(svg, body) {
     ghost.group.setAttribute("visibility", pose && over ? "visible" : "hidden");
     if (!pose) return;
     const level = Math.max(...pose.map((point) => point[1]));
-    const seen = (points) => view(points, turn, RISE).map(([x, y, z]) => [x * SCALE, y * SCALE - LIFT, z]);
+    const seen = (points) => view(points, turn, RISE).map(([x, y, z]) => [x * SCALE, y * SCALE, z]);
 
     let path = "";
     for (let k = -FLOOR; k <= FLOOR; k += SQUARE) {
@@ -39,7 +38,8 @@ export function makeBody(svg, body) {
     }
     floor.setAttribute("d", path);
     const [[x, y]] = seen([[0, level, -FLOOR - 0.25]]);
-    camera.setAttribute("transform", `translate(${round(x)} ${round(Math.min(y, SIDE / 2 - 24))})`);
+    const inside = [Math.max(26 - WIDE / 2, Math.min(WIDE / 2 - 26, x)), Math.min(y, HIGH / 2 - 24)];
+    camera.setAttribute("transform", `translate(${inside.map(round).join(" ")})`);
 
     const points = seen(pose);
     bones.move(points);

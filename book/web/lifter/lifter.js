@@ -22,13 +22,17 @@ async function start() {
   if (typeof WebAssembly === "undefined") throw new Error("This browser runs no WebAssembly.");
   root.dataset.state = "loading";
   root.querySelector(".lifter-status").textContent = "Loading both networks …";
+  const [body, lift] = await Promise.all([describe(), loadNetworks()]);
+  await lift(body.examples[0].image, body);  // the first run of a network is slow
+  await show(body, lift);
+}
+
+/** What the build wrote about joints, examples and networks. */
+async function describe() {
   const answer = await fetch(new URL("lifter.json", import.meta.url));
   if (!answer.ok) throw new Error(`lifter.json: ${answer.status}`);
   const body = await answer.json();
-  body.head = body.joints.indexOf("Head");
-  const lift = await loadNetworks(body);
-  await lift(body.examples[0].image);  // the first run of a network is slow
-  await show(body, lift);
+  return {...body, head: body.joints.indexOf("Head")};
 }
 
 /** Put the drawings and controls in place of the still picture, and keep them up to date. */
@@ -42,10 +46,10 @@ async function show(body, lift) {
   let image = [], truth = null, answers = null;  // what is shown
   let wanted = false, busy = false;  // a lift to come, and one under way
   let turn = FIRST_VIEW, turning = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-  let inSight = true, redraw = true, last = 0, chosen = body.root;
+  let inSight = true, redraw = true, last = 0, chosen = body.joints.indexOf("LWrist");
   const recent = [];  // when the last lifts ended
 
-  const picture = makePicture(drawing("picture"), body, (joint, by, byKey) => {
+  const picture = makePicture(drawing("picture"), body, chosen, (joint, by, byKey) => {
     const moved = control("together").checked ? hangingOn(joint, body.parents) : [joint];
     image = image.map((point, k) => (moved.includes(k) ? point.map((v, d) => v + by[d]) : point));
     [truth, chosen, wanted] = [null, joint, true];
@@ -79,7 +83,7 @@ async function show(body, lift) {
   async function liftNow() {
     [busy, wanted] = [true, false];
     try {
-      answers = await lift(image);
+      answers = await lift(image, body);
     } finally {
       busy = false;
     }
@@ -91,14 +95,14 @@ async function show(body, lift) {
   }
 
   function report() {
-    const depth = (name) => {
-      const z = answers[name].pose[chosen][2];
-      return `${Math.abs(z).toFixed(2)} units ${z < 0 ? "nearer" : "farther"} (${name})`;
-    };
+    const depths = Object.entries(answers).map(([name, {pose}]) => {
+      const z = pose[chosen][2];
+      return `${name} ${Math.abs(z).toFixed(2)} units ${z < 0 ? "nearer" : "farther"} than the hip`;
+    });
     output("depth").textContent = chosen === body.root
-      ? "The hip is where depth is measured from."
-      : `${body.names[chosen]}: than the hip, ${depth("student")}, ${depth("teacher")}`;
-    const took = Object.keys(body.models).map((name) => `${name} ${answers[name].milliseconds.toFixed(1)} ms`);
+      ? "The hip is where depths are measured from."
+      : `Depth of the ${body.names[chosen]}: ${depths.join(", ")}.`;
+    const took = Object.keys(answers).map((name) => `${name} ${answers[name].milliseconds.toFixed(1)} ms`);
     output("speed").textContent = `last lift: ${took.join(", ")}; lifts in its last second: ${recent.length}`;
   }
 

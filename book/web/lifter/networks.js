@@ -2,25 +2,26 @@
 
 import {relativeTo} from "./geometry.js";
 
-/** Load the runtime and both networks; gives lift(image), which answers with a pose for each network. */
-export async function loadNetworks(body) {
-  const names = Object.keys(body.models);
-  const files = names.map(async (name) => {
-    const answer = await fetch(new URL(body.models[name].file, import.meta.url));
-    if (!answer.ok) throw new Error(`${body.models[name].file}: ${answer.status}`);
+const NAMES = ["student", "teacher"];
+
+/** Load the runtime and both networks; gives lift(image, body), which answers with a pose for each network. */
+export async function loadNetworks() {
+  const files = NAMES.map(async (name) => {
+    const answer = await fetch(new URL(`${name}.onnx`, import.meta.url));
+    if (!answer.ok) throw new Error(`${name}.onnx: ${answer.status}`);
     return new Uint8Array(await answer.arrayBuffer());
   });
   const runtime = new URL("../onnxruntime/", import.meta.url);  // absolute: the runtime would look beside the page
   const ort = await import(new URL("ort.wasm.bundle.min.js", runtime));
-  ort.env.wasm.wasmPaths = runtime.href;
+  ort.env.wasm.wasmPaths = {wasm: new URL("ort-wasm-simd-threaded.wasm", runtime).href};
   ort.env.wasm.numThreads = 1;  // more need headers that a plain server does not send
   const sessions = {};
-  for (const [k, name] of names.entries()) {
+  for (const [k, name] of NAMES.entries()) {
     sessions[name] = await ort.InferenceSession.create(await files[k], {executionProviders: ["wasm"]});
   }
 
   /** The picture's coordinates are the networks' own; their files take image coordinates, so the factor goes out again. */
-  async function run(name, image) {
+  async function run(name, image, body) {
     const {factor} = body.models[name];
     const flat = Float32Array.from(relativeTo(body.root, image).flat(), (v) => v / factor);
     const started = performance.now();
@@ -30,9 +31,9 @@ export async function loadNetworks(body) {
     return {pose: points, milliseconds};
   }
 
-  return async function lift(image) {
+  return async function lift(image, body) {
     const answers = {};
-    for (const name of names) answers[name] = await run(name, image);
+    for (const name of NAMES) answers[name] = await run(name, image, body);
     return answers;
   };
 }

@@ -2,8 +2,8 @@
 
 import {add, addBones, round, set} from "./drawing.js";
 
-const SIDE = 400, SCALE = SIDE / 0.9;  // drawing units; the picture spans 0.9 in u and v
-const REACH = 0.44;  // joints stay inside the frame
+const WIDE = 400, HIGH = 453, SCALE = WIDE / 0.72;  // drawing units; the picture is 0.72 wide in u
+const REACH = [0.35, 0.4];  // in u and v: joints stay inside the frame
 const NEAR = 26;  // a finger within this distance takes hold of a joint
 const STEP = 0.01, BIG_STEP = 0.05;  // of an arrow key, without and with shift
 
@@ -14,27 +14,28 @@ const ARROWS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowD
  *
  * @param svg the element to draw into.
  * @param body joints' names, bones, colours.
+ * @param first the joint that Tab reaches at first.
  * @param onMove called with (joint, [du, dv], byKey) when a joint is to move; the caller moves it and calls show.
  */
-export function makePicture(svg, body, onMove) {
-  set(svg, {viewBox: `${-SIDE / 2} ${-SIDE / 2} ${SIDE} ${SIDE}`, role: "group", "aria-label": "The picture"});
+export function makePicture(svg, body, first, onMove) {
+  set(svg, {viewBox: `${-WIDE / 2} ${-HIGH / 2} ${WIDE} ${HIGH}`, role: "group", "aria-label": "The picture"});
   const grid = add(svg, "g", {stroke: "#e5e5e5"});
   for (let k = -4; k <= 4; k++) {
     const at = round(k * 0.1 * SCALE);
-    add(grid, "line", {x1: at, x2: at, y1: -SIDE / 2, y2: SIDE / 2});
-    add(grid, "line", {y1: at, y2: at, x1: -SIDE / 2, x2: SIDE / 2});
+    add(grid, "line", {x1: at, x2: at, y1: -HIGH / 2, y2: HIGH / 2});
+    add(grid, "line", {y1: at, y2: at, x1: -WIDE / 2, x2: WIDE / 2});
   }
   const words = {fill: "#444", "font-size": 13};
-  add(svg, "text", {x: SIDE / 2 - 8, y: SIDE / 2 - 8, "text-anchor": "end", ...words}).textContent = "u →, lines 0.1 apart";
-  add(svg, "text", {x: -SIDE / 2 + 8, y: SIDE / 2 - 8, ...words}).textContent = "v ↓";
+  add(svg, "text", {x: WIDE / 2 - 8, y: HIGH / 2 - 8, "text-anchor": "end", ...words}).textContent = "u →, lines 0.1 apart";
+  add(svg, "text", {x: 8 - WIDE / 2, y: HIGH / 2 - 8, ...words}).textContent = "v ↓";
   const ghost = addBones(svg, body, {stroke: "#222", "stroke-width": 1.5, "stroke-dasharray": "2 3"});
   const bones = addBones(svg, body);
-  let image = [], focused = body.root, held = null;
+  let image = [], focused = first, held = null;
 
   const handles = body.names.map((name, joint) => {
     const handle = add(svg, "g", {
       class: "lifter-joint", role: "slider", tabindex: joint === focused ? 0 : -1, "data-joint": body.joints[joint],
-      "aria-label": name, "aria-roledescription": "joint to move", "aria-valuemin": -REACH, "aria-valuemax": REACH,
+      "aria-label": name, "aria-roledescription": "joint to move", "aria-valuemin": -REACH[0], "aria-valuemax": REACH[0],
     });
     add(handle, "circle", {r: NEAR, fill: "transparent"});
     add(handle, "circle", {class: "lifter-dot", r: 5.5, fill: "#fff", stroke: "#222", "stroke-width": 1.8});
@@ -71,7 +72,7 @@ export function makePicture(svg, body, onMove) {
 
   /** The part of a move that leaves the joint inside the frame. */
   function clamped(joint, by) {
-    return by.map((d, k) => Math.max(-REACH, Math.min(REACH, image[joint][k] + d)) - image[joint][k]);
+    return by.map((d, k) => Math.max(-REACH[k], Math.min(REACH[k], image[joint][k] + d)) - image[joint][k]);
   }
 
   /** Where the pointer is, in u and v. */
