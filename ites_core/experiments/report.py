@@ -19,7 +19,7 @@ from ites_core.experiments.cost import Cost, judge_cost, stored_costs
 from ites_core.experiments.declared import EXPERIMENTS
 from ites_core.experiments.systems import Scale
 from ites_core.experiments.tables import Experiment, paper
-from ites_core.experiments.verdict import Judgement, judge, value
+from ites_core.experiments.verdict import Judgement, Verdict, judge, value
 
 HEADLINE = (  # what the README shows
     "all depths zero", "C3DPO", "teacher without RIC", "teacher", "teacher on the rays", "student", "student ResFC",
@@ -150,9 +150,8 @@ def show_costs(console: Console, results: Path) -> None:
 
 def _rich_table(experiment: Experiment, place: Place) -> Table:
     lines = table(experiment, place)
-    shown = Table(
-        "", title=f"{experiment.name}: {experiment.title} ({place.data}, {place.scale})", title_justify="left"
-    )
+    title = f"{experiment.name}: {experiment.title} ({place.data}, {place.scale})"
+    shown = Table(Column("", no_wrap=True), title=title, title_justify="left")
     has_paper = any(n is not None for line in lines for n in line.printed)
     for column in experiment.columns:
         for title in (["paper"] if has_paper else []) + ["no oracle", "oracle flip"]:
@@ -198,8 +197,10 @@ def _in_words(judgement: Judgement) -> str:
 def readme_block(place: Place) -> str:
     """The README's part between :data:`BEGIN` and :data:`END`: medians of the main systems, and how the claims fare."""
     found = judgements(place)
-    counts = Counter(j.verdict for _, j in found if j.claim.source == "paper" and j.verdict != "not measured")
-    order = ("holds", "depends on the flip oracle", "within the spread", "does not hold")
+    counts: Counter[Verdict] = Counter(
+        j.verdict for _, j in found if j.claim.source == "paper" and j.verdict != "not measured"
+    )
+    order: tuple[Verdict, ...] = ("holds", "depends on the flip oracle", "within the spread", "does not hold")
     verdicts = ", ".join(f"{v} {counts[v]}" for v in order if counts[v])
     rows = place.rows(*HEADLINE)
     lines = [BEGIN, "", "```", summary(rows), "```", ""]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -82,24 +82,34 @@ def run_systems(
     for system in line:
         if (name := missing_data(system, place)) is not None:
             raise ItesError(f"{system.name}: needs the data set {name}; `ites data list` says how to get it")
+    for distilled in (False, True):  # teachers first: students need them
+        jobs = [
+            (system, seed)
+            for seed in seeds
+            for system in line
+            if (system.labels_from is not None) == distilled and not _done(system, systems, place, seed, runs)
+        ]
+        for row in _finish(jobs, place, runs, workers, device):
+            print(f"{row['system']}, seed {row['seed']}: {in_words(row)}", flush=True)
+
+
+def _finish(jobs: Sequence[tuple[System, int]], place: Place, runs: Path, workers: int, device: str) -> Iterator[Row]:
+    """Run all of them, and give each row when it is there."""
+    if workers == 1 or len(jobs) < 2:
+        for system, seed in jobs:
+            yield run_one(system, place, seed, runs, device)
+        return
     threads = max(1, torch.get_num_threads() // workers)
     # Fresh processes: a copy of this one would hang in torch's threads, or find its GPU taken.
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, fresh, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
-        for distilled in (False, True):  # teachers first: students need them
-            jobs = {
-                pool.submit(run_one, system, place, seed, runs, device): (system, seed)
-                for seed in seeds
-                for system in line
-                if (system.labels_from is not None) == distilled and not _done(system, systems, place, seed, runs)
-            }
-            try:
-                for job in as_completed(jobs):
-                    system, seed = jobs[job]
-                    print(f"{system.name}, seed {seed}: {in_words(job.result())}", flush=True)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)  # what is under way ends, nothing else begins
-                raise
+        waiting = [pool.submit(run_one, system, place, seed, runs, device) for system, seed in jobs]
+        try:
+            for job in as_completed(waiting):
+                yield job.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)  # what is under way ends, nothing else begins
+            raise
 
 
 def _done(system: System, wanted: Sequence[str], place: Place, seed: int, runs: Path) -> bool:
