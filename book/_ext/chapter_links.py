@@ -1,4 +1,4 @@
-"""Sphinx extension: "chapter 3" in a docstring becomes a link to that chapter."""
+"""Sphinx extension: "chapter 3" and "chapters 1, 3 and 5" in a docstring become links to those chapters."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-MENTION = re.compile(r"\b([Cc]hapter )([0-9])\b")
+MENTION = re.compile(r"\b([Cc]hapters? )([0-9](?:(?:, | and | to )[0-9])*)\b")
 
 
 def link_chapters(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
@@ -14,8 +14,10 @@ def link_chapters(app: Sphinx, what: str, name: str, thing: object, options: obj
     pages = {path.name[0]: path.stem for path in Path(app.srcdir).glob("[0-9]_*.ipynb")}
 
     def link(match: re.Match[str]) -> str:
-        page = pages.get(match[2])
-        return f":doc:`{match[0]} </{page}>`" if page else match[0]
+        if match[2] in pages:
+            return f":doc:`{match[0]} </{pages[match[2]]}>`"
+        each = re.sub(r"\d", lambda d: f":doc:`{d[0]} </{pages[d[0]]}>`" if d[0] in pages else d[0], match[2])
+        return match[1] + each
 
     lines[:] = [MENTION.sub(link, line) for line in lines]
 

@@ -1,6 +1,6 @@
 """Sphinx extension: the role {execution-time} says how long a page's code took in this build.
 
-{execution-time}`3_invariance_cycle` names a page. With any other text it is the page that it stands on, and the text is what
+{execution-time}`3_invariance_cycle` names a page. Any other text means the page that it stands on, and is what
 JupyterLab shows in its place: "The code took {execution-time}`a few seconds` to run".
 """
 
