@@ -55,7 +55,9 @@ class System:
     preset: Literal["paper", "official"] = "paper"
 
     def config(self, scale: Scale) -> TeacherConfig | StudentConfig:
-        """The settings of this system at a scale."""
+        """The settings of this system at a scale; of its teacher, if it trains nothing of its own."""
+        if self.stage == "on the rays":
+            return system_named(self.labels_from or "").config(scale)
         make = teacher_config if self.stage == "teacher" else student_config
         kind = "teacher" if self.stage == "teacher" else "student"
         if scale == "paper":
