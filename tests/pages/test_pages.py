@@ -11,9 +11,10 @@ from conftest import HTML
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 pytestmark = pytest.mark.browser
-# index.html only forwards to intro.html.
+# index.html only forwards to intro.html; print.html repeats all the others.
 PAGES = sorted(
-    {p.name for p in HTML.glob("*.html")} - {"index.html", "genindex.html", "py-modindex.html", "search.html"}
+    {p.name for p in HTML.glob("*.html")}
+    - {"index.html", "print.html", "genindex.html", "py-modindex.html", "search.html"}
 )
 CHAPTERS = [name for name in PAGES if re.match(r"\d_", name)]
 DECKS = sorted(f"slides/{p.name}" for p in (HTML / "slides").glob("*.html"))
