@@ -16,6 +16,7 @@ from tyro.extras import SubcommandApp
 from ites_core.cli.data import data
 from ites_core.cli.experiment import experiment
 from ites_core.cli.export import export
+from ites_core.cli.lift import lift
 from ites_core.cli.train import train
 from ites_core.errors import ItesError
 
@@ -23,6 +24,7 @@ app = SubcommandApp()
 app.command(data, name="data", help="Data sets: list, fetch, convert, look into; sample poses, fit the sampler.")
 app.command(train, name="train", help="Train a teacher (stage 1) or a student (stage 2).")
 app.command(experiment, name="experiment", help="The paper's tables and figures: list, run, report.")
+app.command(lift, name="lift", help="Lift your own keypoints to 3D: npz, JSON, CSV, BVH, glTF, HTML, GIF, MP4.")
 app.command(export, name="export", help="Write a trained network in a format of other programs.")
 
 

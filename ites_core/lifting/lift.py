@@ -161,8 +161,8 @@ def lift(
     if not enough.any():
         most = int(np.isfinite(seen[..., 0]).sum(axis=1).max())
         raise ItesError(
-            f"{people.source}: nobody shows {FEWEST_JOINTS} of {len(H36M17)} joints with a score of {min_score} or more "
-            f"(the best has {most}); lower min_score (--min-score), or check the keypoint set (--joints)"
+            f"{people.source}: nobody shows {FEWEST_JOINTS} of {len(H36M17)} joints with a score of {min_score} or "
+            f"more (the best has {most}); lower min_score (--min-score), or check the keypoint set (--joints)"
         )
     person = people.person
     if film and (person < 0).any():

@@ -86,9 +86,8 @@ def _is_key(key: Any) -> bool:
 def _results(listed: list[Any]) -> Iterator[Found]:
     for number, one in enumerate(listed):
         person = one if isinstance(one, dict) else {"keypoints": one}
-        key = person.get(
-            "image_id", person.get("frame_id", 0 if "keypoint_scores" in person or "box" in person else number)
-        )
+        one_picture = "keypoint_scores" in person or "box" in person  # MMPose and Ultralytics: a file a picture
+        key = person.get("image_id", person.get("frame_id", 0 if one_picture else number))
         yield key, str(key), person
 
 

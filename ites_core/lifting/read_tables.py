@@ -1,8 +1,8 @@
 """Keypoints in plain CSV and NumPy files (chapter 7).
 
-CSV, with a header, either one keypoint a row, ``frame, person, joint, x, y, score``, or one person a row, ``frame, person``
-and for each keypoint ``NAME_x, NAME_y, NAME_score``. ``frame``, ``person``, ``image`` and all scores may be left out.
-Names may be spelt as ``left_hip``, ``LeftHip`` or ``LHip``. An empty cell is a missing keypoint.
+CSV, with a header, either one keypoint a row, ``frame, person, joint, x, y, score``, or one person a row,
+``frame, person`` and for each keypoint ``NAME_x, NAME_y, NAME_score``. Frame, person, image and all scores may be left
+out. Names may be spelt as ``left_hip``, ``LeftHip`` or ``LHip``. An empty cell is a missing keypoint.
 
 npz: ``keypoints`` (people, K, 2 or 3: x, y, score) or (frames, people, K, 2 or 3), and, all optional, ``score``,
 ``joint_names`` (or ``joints``) or ``joint_set``, ``frame``, ``person``, ``image_id``, ``image_size``, ``fps``. npy:
@@ -180,8 +180,8 @@ def read_numpy(path: Path, joints: str | None = None, size: tuple[float, float] 
     """People of an npz or npy file.
 
     Raises:
-        ItesError: damaged, pickled objects, no array ``keypoints``, a wrong shape, unknown keypoints, 17 of them without
-            a name.
+        ItesError: damaged, pickled objects, no array ``keypoints``, a wrong shape, unknown keypoints, 17 of them
+            without a name.
     """
     if path.suffix.lower() == ".npy":
         return people_of_array(_read_npy_file(path), joints=joints, size=size, source=str(path))

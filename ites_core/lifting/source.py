@@ -1,4 +1,4 @@
-"""What every reader of keypoints needs: files and their faults, numbers out of JSON, people put together (chapter 7)."""
+"""What every reader of keypoints needs: files and their faults, numbers of JSON, people put together (chapter 7)."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ItesError(
-            f"{path}: line {error.lineno}, column {error.colno}: found no valid JSON ({error.msg}), expected a complete "
-            "JSON file; it may be truncated, export it again"
+            f"{path}: line {error.lineno}, column {error.colno}: found no valid JSON ({error.msg}), expected a "
+            "complete JSON file; it may be truncated, export it again"
         ) from None
     except (RecursionError, ValueError) as error:
         raise ItesError(f"{path}: found JSON that cannot be read ({error}); export it again") from None
