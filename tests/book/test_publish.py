@@ -43,5 +43,5 @@ def test_every_action_names_its_version() -> None:
 def test_publishing_is_documented() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.split("## Publishing")[1].split("\n## ")[0]
-    for word in ("GitHub Pages", "any web server", "_build/html", "repository:", "publish.yml"):
+    for word in ("GitHub Pages", "Any web server", "_build/html", "repository:", "publish.yml"):
         assert word in section, word
