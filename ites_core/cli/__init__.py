@@ -24,7 +24,7 @@ app = SubcommandApp()
 app.command(data, name="data", help="Data sets: list, fetch, convert, look into; sample poses, fit the sampler.")
 app.command(train, name="train", help="Train a teacher (stage 1) or a student (stage 2).")
 app.command(experiment, name="experiment", help="The paper's tables and figures: list, run, report.")
-app.command(lift, name="lift", help="Lift your own keypoints to 3D: npz, JSON, CSV, BVH, glTF, HTML, GIF, MP4.")
+app.command(name="lift", help="Lift your own keypoints to 3D: npz, JSON, CSV, BVH, glTF, HTML, GIF, MP4.")(lift)
 app.command(export, name="export", help="Write a trained network in a format of other programs.")
 
 

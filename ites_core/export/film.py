@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +135,12 @@ def _writer(path: Path, fps: float) -> AbstractMovieWriter:
             f"{path}: MP4 needs the program ffmpeg, which is not here; install it, or imageio-ffmpeg by "
             "`pip install imageio-ffmpeg`, or write .gif"
         )
-    return FFMpegWriter(fps=fps, codec="h264", extra_args=["-pix_fmt", "yuv420p"])
+    rate: Any = fps  # ffmpeg takes fractions, matplotlib says int
+    return FFMpegWriter(fps=rate, codec="h264", extra_args=["-pix_fmt", "yuv420p"])
 
 
 def _ffmpeg() -> str:
     """The path of ffmpeg: imageio-ffmpeg's own where that is installed."""
-    try:
-        from imageio_ffmpeg import get_ffmpeg_exe
-    except ImportError:
+    if find_spec("imageio_ffmpeg") is None:
         return "ffmpeg"
-    return str(get_ffmpeg_exe())
+    return str(import_module("imageio_ffmpeg").get_ffmpeg_exe())
