@@ -1,0 +1,267 @@
+"""Tables and figures of the chapter Results, made of stored runs alone."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import plotly.graph_objects as go
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ites_core.errors import ItesError
+from ites_core.evaluation import COLUMNS, UNITS
+from ites_core.experiments.artefacts import Place, Row, slug
+from ites_core.experiments.report import Cell, table
+from ites_core.experiments.tables import Claim, Experiment
+from ites_core.experiments.verdict import Judgement, by_seed
+
+INK = {"no_oracle": "#D55E00", "oracle_flip": "#0072B2"}
+NAMES = {"no_oracle": "no oracle", "oracle_flip": "oracle flip"}
+_SORTER = Path(__file__).with_name("sortable.js")
+
+
+@dataclass(frozen=True)
+class Html:
+    """Text that shows itself as HTML in a notebook and in the published page."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of a sortable table: what is shown (HTML), and what it is sorted by."""
+
+    shown: str
+    key: float | str
+
+
+def sortable(headers: Sequence[str], rows: Iterable[Sequence[Entry | str]], caption: str) -> Html:
+    """A table whose headers sort it, by mouse and keyboard. It needs no other file, and no network.
+
+    Args:
+        headers: names of the columns, plain text.
+        rows: cells; plain text is escaped, and sorted as text. The first of each names its row.
+        caption: plain text.
+    """
+    head = "".join(
+        f'<th scope="col"><button type="button">{html.escape(name)}<span aria-hidden="true"></span></button></th>'
+        for name in headers
+    )
+    body = []
+    for row in rows:
+        cells = [c if isinstance(c, Entry) else Entry(html.escape(c), c) for c in row]
+        marks = [html.escape("" if isinstance(c.key, float) and math.isnan(c.key) else str(c.key)) for c in cells]
+        first = f'<th scope="row" data-key="{marks[0]}">{cells[0].shown}</th>'
+        others = [f'<td data-key="{mark}">{c.shown}</td>' for c, mark in zip(cells[1:], marks[1:], strict=True)]
+        body.append(f"<tr>{first}{''.join(others)}</tr>")
+    script = _SORTER.read_text(encoding="utf-8")
+    return Html(
+        f'<table class="table sortable"><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table><script>{script}</script>"
+    )
+
+
+def runs_links(runs: Iterable[Row]) -> Entry:
+    """Links to the artefacts of some runs, one a seed, as the published page serves them."""
+    links = [
+        f'<a href="results/{r["data"]}/{r["scale"]}/{slug(r["system"])}-{r["seed"]}.json" '
+        f'aria-label="{html.escape(r["system"])}, seed {r["seed"]}">{r["seed"]}</a>'
+        for r in runs
+    ]
+    return Entry(" ".join(links), float(len(links)))
+
+
+def _entry(found: float | Cell | None) -> Entry:
+    if found is None:
+        return Entry("", math.nan)
+    if isinstance(found, Cell):
+        return Entry(str(found).replace(" ± ", "&nbsp;±&nbsp;"), found.mean)
+    return Entry(f"{found:.1f}", float(found))
+
+
+def paper_table(experiment: Experiment, place: Place, only_measured: bool = False) -> Html:
+    """A table of the paper, sortable: printed and measured numbers side by side, with links to the runs.
+
+    Args:
+        experiment: which.
+        place: data and scale.
+        only_measured: leave out the rows that the paper quotes from others.
+    """
+    lines = [line for line in table(experiment, place) if line.system or not only_measured]
+    kinds = any(line.kind for line in lines)
+    printed = [any(line.printed[k] is not None for line in lines) for k in range(len(experiment.columns))]
+    headers = ["", *(["supervision"] if kinds else [])]
+    for column, has in zip(experiment.columns, printed, strict=True):
+        unit = UNITS[column.metric]
+        headers += [f"{column.title} [{unit}], paper"] if has else []
+        headers += [f"{column.title} [{unit}], {NAMES[flip]}" for flip in COLUMNS]
+    rows = []
+    for line in lines:
+        cells: list[Entry | str] = [line.label, *([line.kind] if kinds else [])]
+        for number, pair, has in zip(line.printed, line.measured, printed, strict=True):
+            cells += [_entry(number)] if has else []
+            cells += [_entry(found) for found in pair]
+        rows.append([*cells, runs_links(line.runs)])
+    caption = f"{experiment.name}: {experiment.title}. Measured on {place.data} at scale {place.scale}."
+    return sortable([*headers, "runs"], rows, caption)
+
+
+def verdict_table(found: Sequence[tuple[Experiment, Judgement]], caption: str) -> Html:
+    """Claims with verdicts, sortable: by how much the better side is better, without the oracle flip and with it."""
+    rows: list[list[Entry | str]] = []
+    for experiment, judgement in found:
+        claim = judgement.claim
+        gains = []
+        for column in COLUMNS:
+            mine = [e for e in judgement.effects if e.column == column]
+            worst = min(mine, key=lambda e: e.low, default=None)
+            gains.append(
+                Entry("", math.nan)
+                if worst is None
+                else Entry(f"{worst.gain:+.1f} [{worst.low:+.1f}, {worst.high:+.1f}]", worst.gain)
+            )
+        unit = UNITS[claim.metric]
+        verdict = f"<strong>{judgement.verdict}</strong>"
+        rows.append(
+            [
+                claim.says,
+                experiment.name,
+                claim.source,
+                Entry(verdict, judgement.verdict),
+                f"{claim.metric} [{unit}]",
+                *gains,
+            ]
+        )
+    headers = ["claim", "where", "whose", "verdict", "metric", "better by, no oracle", "better by, oracle flip"]
+    return sortable(headers, rows, caption)
+
+
+def reasons(found: Iterable[tuple[Experiment, Judgement]]) -> Html:
+    """For every claim that does not plainly hold: its verdict, and what lies behind it."""
+    items = [
+        f"<li>{html.escape(j.claim.says)} <strong>{j.verdict}</strong>. {html.escape(j.claim.why)}</li>"
+        for _, j in found
+        if j.verdict not in ("holds", "not measured") and j.claim.why
+    ]
+    return Html(f"<ul>{''.join(items)}</ul>" if items else "<p>Every claim that was measured here holds.</p>")
+
+
+def sweep_figure(experiment: Experiment, place: Place, axis: str, metric: str = "P-MPJPE", log: bool = False) -> Figure:
+    """A table whose rows are values of one setting, drawn: mean, and the range of the seeds as a band.
+
+    Args:
+        experiment: its lines' labels hold the value as their first number; lines without one are left out.
+        place: data and scale.
+        axis: what the values are.
+        metric: of which column of the table.
+        log: logarithmic axis.
+    """
+    column = next(k for k, c in enumerate(experiment.columns) if c.metric == metric)
+    lines = {number: line for line in table(experiment, place) if (number := _number(line.label)) is not None}
+    fig, ax = plt.subplots(figsize=(6.4, 3.6), facecolor="white", layout="constrained")
+    marks = {"no_oracle": ("o", "-"), "oracle_flip": ("s", "--")}
+    for k, flip in enumerate(COLUMNS):
+        cells = {x: line.measured[column][k] for x, line in sorted(lines.items())}
+        have = {x: c for x, c in cells.items() if c is not None}
+        if have:
+            (mark, style), xs = marks[flip], list(have)
+            ax.plot(xs, [c.mean for c in have.values()], style, marker=mark, color=INK[flip], label=NAMES[flip])
+            low, high = [min(c.values) for c in have.values()], [max(c.values) for c in have.values()]
+            ax.fill_between(xs, low, high, color=INK[flip], alpha=0.2, linewidth=0)
+    printed = {x: number for x, line in sorted(lines.items()) if (number := line.printed[column]) is not None}
+    if printed:
+        ax.plot(list(printed), list(printed.values()), ":", marker="^", color="black", label="paper, Human3.6M")
+    if log:
+        ax.set_xscale("log")
+    ax.set_xticks(sorted(lines), [f"{x:g}" for x in sorted(lines)])
+    ax.minorticks_off()
+    ax.set(xlabel=axis, ylabel=f"{metric} [{UNITS[metric]}]")
+    ax.legend(frameon=False)
+    return fig
+
+
+def _number(label: str) -> float | None:
+    words = label.replace(",", " ").split()
+    return next((float(word) for word in words if word.replace(".", "").isdigit()), None)
+
+
+def claim_figure(claim: Claim, place: Place, span: tuple[float, float] | None = None) -> go.Figure:
+    """Both sides of a claim, a dot a seed, without the oracle flip and with it; lines join a seed's dots.
+
+    Args:
+        claim: its first order is drawn.
+        place: data and scale.
+        span: of the axis; None fits this claim.
+    """
+    sides = claim.orders[0]
+    fig = go.Figure()
+    for flip, shift in zip(COLUMNS, (0.0, 2.5), strict=True):
+        values = [by_seed(side, claim.metric, flip, place) for side in sides]
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for seed in sorted(values[0].keys() & values[1].keys()):
+            xs += [shift, shift + 1, None]
+            ys += [values[0][seed], values[1][seed], None]
+        fig.add_scatter(
+            x=xs, y=ys, mode="lines+markers", name=NAMES[flip], line={"color": INK[flip], "width": 1.5},
+            marker={"size": 9, "symbol": "circle" if flip == "no_oracle" else "square"},
+        )  # fmt: skip
+    words = [side.replace(" @ ", ",<br>") for side in sides]
+    fig.update_layout(
+        title={"text": claim.says, "font": {"size": 13}},
+        xaxis={"tickvals": [0, 1, 2.5, 3.5], "ticktext": words * 2, "range": [-0.5, 4.0], "zeroline": False},
+        yaxis={"title": f"{claim.metric} [{UNITS[claim.metric]}]", "range": list(span) if span else None},
+        height=420, margin={"l": 60, "r": 10, "t": 50, "b": 60}, paper_bgcolor="white", plot_bgcolor="white",
+        font={"color": "#222222"}, legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
+    )  # fmt: skip
+    fig.update_yaxes(gridcolor="#e5e5e5", linecolor="#444")
+    return fig
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The few views of Figures 5 and 7.
+
+    Attributes:
+        actions: of each view.
+        image: (V, N, 2) image coordinates.
+        truth: (V, N, 3) metres, root-relative, camera frame.
+        lifted: system -> (V, N, 3) metres, seed 0; each pose at its least-squares scale.
+    """
+
+    actions: list[str]
+    image: Tensor
+    truth: Tensor
+    lifted: dict[str, Tensor]
+
+
+def examples(experiment: Experiment, place: Place, data: str) -> Examples:
+    """Example views of a data set, and what the systems of an experiment made of them.
+
+    Raises:
+        ItesError: the views are not stored.
+    """
+    file = place.results / place.data / f"examples-{data}.json"
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        image, truth = torch.tensor(about["image"]), torch.tensor(about["truth"]) / 1000
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ItesError(f"{file}: not readable ({error!r:.80}); `ites experiment run` writes it") from error
+    lifted = {}
+    for system in experiment.systems:
+        for row in place.rows(system):
+            if row["seed"] == 0 and data in row.get("examples", {}):
+                pose = torch.tensor(row["examples"][data]) / 1000
+                scale = (pose * truth).sum(dim=(1, 2)) / pose.square().sum(dim=(1, 2))
+                lifted[system] = scale[:, None, None] * pose
+    return Examples(list(about["actions"]), image, truth, lifted)
