@@ -24,7 +24,7 @@ from ites_core.distributed import Team
 from ites_core.errors import ItesError
 from ites_core.metrics import p_mpjpe
 from ites_core.objectives import Objective, draw_rotations
-from ites_core.step import Speed, TrainingStep, make_optimiser, seed_of
+from ites_core.step import Speed, TrainingStep, compiled_blocks, make_optimiser, seed_of
 
 
 class Data(Protocol):
@@ -163,6 +163,7 @@ def fit(
         lambda generators: draw_rotations(config, plan.batch, generators[0])[share],
         device,
         "plain" if team.size > 1 and speed == "auto" else speed,
+        compiled_blocks(run.model) if speed == "compiled" else (),
     )
     started = time.monotonic() - run.provenance["seconds"]
     order = torch.empty(0, dtype=torch.int64)

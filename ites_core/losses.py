@@ -36,6 +36,8 @@ def joint_error(a: Tensor, b: Tensor, form: LossForm, counts: Tensor | None = No
         error = difference.square().sum(dim=-1)
     elif form == "huber":
         error = HUBER * ((1 + (difference / HUBER).square().sum(dim=-1)).sqrt() - 1)
+    elif difference.shape[-1] == 1:
+        error = difference.squeeze(-1).abs()  # the same; torch.compile trips over the norm of single numbers
     else:
         error = torch.linalg.vector_norm(difference, dim=-1)
     if counts is None:

@@ -8,13 +8,16 @@ further step copies its batch to where the graph reads it, and replays the graph
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ites_core.config import TeacherConfig, TrainingConfig
+from ites_core.models.graph import GraphBlock
+from ites_core.models.resfc import ResidualBlock
 from ites_core.objectives import Losses
 
 Speed = Literal["auto", "plain", "compiled"]
@@ -34,8 +37,8 @@ class TrainingStep:
         seeds: one for each network that is trained; with the number of the step they fix its rotations.
         draw: from one generator a seed to the rotations of the step.
         device: where all of it lives.
-        speed: ``plain`` issues every step as written. ``auto`` records it on a GPU. ``compiled`` lets ``torch.compile``
-            fuse its operations first; needs a C++ compiler, or Triton on a GPU.
+        speed: ``plain`` issues every step as written; ``auto`` and ``compiled`` record it on a GPU.
+        compiled: of :func:`compiled_blocks`; these take the place of the blocks' own forward passes.
 
     Attributes:
         sums: the losses, summed since :meth:`take_sums`; on the device, so that nothing waits for them.
@@ -51,8 +54,10 @@ class TrainingStep:
         draw: Callable[[list[torch.Generator]], Tensor],
         device: torch.device,
         speed: Speed = "auto",
+        compiled: Sequence[tuple[nn.Module, Callable[..., Tensor]]] = (),
     ) -> None:
-        self.losses: LossFunction = torch.compile(losses, dynamic=False) if speed == "compiled" else losses
+        self.losses = losses
+        self.compiled = compiled
         self.parameters = parameters
         self.optimiser = optimiser
         self.config = config
@@ -105,7 +110,7 @@ class TrainingStep:
     def _issue(self, batch: tuple[Tensor, ...], epoch: float) -> None:
         """The step itself."""
         rotations = self.draw(self._generators)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
+        with self._fused(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast):
             # Of time, the losses need to know this one bit; a float that changes would be compiled anew in every step.
             result = self.losses(batch, rotations, 0.0 if root_is_pinned(self.config, epoch) else torch.inf)
         self.optimiser.zero_grad(set_to_none=True)
@@ -117,6 +122,17 @@ class TrainingStep:
             if name not in self.sums:
                 self.sums[name] = torch.zeros_like(value, dtype=torch.float32)
             self.sums[name] += value.detach()
+
+    @contextmanager
+    def _fused(self) -> Iterator[None]:
+        """The compiled passes, for the step alone: evaluation in between has other shapes, and would compile anew."""
+        for block, forward in self.compiled:
+            block.forward = forward  # type: ignore[method-assign,assignment]
+        try:
+            yield
+        finally:
+            for block, _ in self.compiled:
+                del block.forward
 
     def _replay(self, batch: tuple[Tensor, ...], epoch: float) -> None:
         phase = root_is_pinned(self.config, epoch)
@@ -133,6 +149,15 @@ class TrainingStep:
         for mine, new in zip(self._batch, batch, strict=True):
             mine.copy_(new)
         self._graph.replay()
+
+
+def compiled_blocks(network: nn.Module) -> list[tuple[nn.Module, Callable[..., Tensor]]]:
+    """Every residual block and graph block of a network, with its forward pass as ``torch.compile`` fuses it.
+
+    Blocks of one shape share one compiled function, so this takes seconds where a whole network takes a minute.
+    """
+    blocks = [m for m in network.modules() if isinstance(m, ResidualBlock | GraphBlock)]
+    return [(block, torch.compile(block.forward, dynamic=False)) for block in blocks]
 
 
 def root_is_pinned(config: TrainingConfig, epoch: float) -> bool:
