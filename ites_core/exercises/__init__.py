@@ -1,4 +1,4 @@
-"""Checks for the book's exercises: one module a chapter, ``chapter0`` to ``chapter5``.
+"""Checks for the book's exercises: one module a chapter, ``chapter0`` to ``chapter6``.
 
     from ites_core.exercises import chapter1 as check
     check.lift(my_function)
@@ -6,7 +6,18 @@
 A right answer prints one line; a wrong one raises :class:`NotYet` with a hint at the likely mistake.
 """
 
-from ites_core.exercises import chapter0, chapter1, chapter2, chapter3, chapter4, chapter5
+from ites_core.exercises import chapter0, chapter1, chapter2, chapter3, chapter4, chapter5, chapter6
 from ites_core.exercises.base import EXERCISES, Exercise, NotYet
 
-__all__ = ["EXERCISES", "Exercise", "NotYet", "chapter0", "chapter1", "chapter2", "chapter3", "chapter4", "chapter5"]
+__all__ = [
+    "EXERCISES",
+    "Exercise",
+    "NotYet",
+    "chapter0",
+    "chapter1",
+    "chapter2",
+    "chapter3",
+    "chapter4",
+    "chapter5",
+    "chapter6",
+]

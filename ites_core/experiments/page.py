@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from torch import Tensor
 from ites_core.errors import ItesError
 from ites_core.evaluation import COLUMNS, UNITS
 from ites_core.experiments.artefacts import Place, Row, slug
+from ites_core.experiments.cost import BATCH, Cost
 from ites_core.experiments.report import Cell, table
-from ites_core.experiments.tables import Claim, Experiment
-from ites_core.experiments.verdict import Judgement, by_seed
+from ites_core.experiments.tables import Claim, Experiment, paper
+from ites_core.experiments.verdict import Judgement, judge
 
 INK = {"no_oracle": "#D55E00", "oracle_flip": "#0072B2"}
 NAMES = {"no_oracle": "no oracle", "oracle_flip": "oracle flip"}
@@ -146,6 +148,26 @@ def verdict_table(found: Sequence[tuple[Experiment, Judgement]], caption: str) -
     return sortable(headers, rows, caption)
 
 
+def cost_table(cost: Cost) -> Html:
+    """Table 9 as measured on one machine, sortable, beside the numbers in print."""
+    headers = ["", "parameters in print [millions]", "parameters", "time in print [ms]", "one pose [ms]"]
+    printed = paper()["table-9"]["rows"]
+    rows: list[list[Entry | str]] = []
+    for label, row in cost.networks.items():
+        size, time = printed.get(label, (None, None))
+        rows.append(
+            [
+                label,
+                Entry("" if size is None else f"{size:.2f}", math.nan if size is None else float(size)),
+                Entry(f"{row['parameters']:,}", row["parameters"]),
+                Entry("" if time is None else f"{time:.2f}", math.nan if time is None else float(time)),
+                Entry(f"{row['ms_single']:.2f}", row["ms_single"]),
+                Entry(f"{row['us_batch']:.1f}", row["us_batch"]),
+            ]
+        )
+    return sortable([*headers, f"a pose of {BATCH} [µs]"], rows, f"table-9: measured on {cost.device}.")
+
+
 def reasons(found: Iterable[tuple[Experiment, Judgement]]) -> Html:
     """For every claim that does not plainly hold: its verdict, and what lies behind it."""
     items = [
@@ -195,36 +217,33 @@ def _number(label: str) -> float | None:
     return next((float(word) for word in words if word.replace(".", "").isdigit()), None)
 
 
-def claim_figure(claim: Claim, place: Place, span: tuple[float, float] | None = None) -> go.Figure:
-    """Both sides of a claim, a dot a seed, without the oracle flip and with it; lines join a seed's dots.
+def forest_figure(claims: Sequence[tuple[Claim, Place]], seeds: int | None = None, reach: float = 40.0) -> go.Figure:
+    """Every claim as an interval: right of zero it holds, left of zero it does not.
 
     Args:
-        claim: its first order is drawn.
-        place: data and scale.
-        span: of the axis; None fits this claim.
+        claims: each with where it was measured; those that were not measured are left out.
+        seeds: judge by the first so many; None for all.
+        reach: mm to either side of zero that the axis shows.
     """
-    sides = claim.orders[0]
+    measured = [(c, p) for c, p in claims if judge(c, p).effects and UNITS[c.metric] == "mm"]
+    judged = [judge(claim, place, seeds) for claim, place in measured]
     fig = go.Figure()
-    for flip, shift in zip(COLUMNS, (0.0, 2.5), strict=True):
-        values = [by_seed(side, claim.metric, flip, place) for side in sides]
-        xs: list[float | None] = []
-        ys: list[float | None] = []
-        for seed in sorted(values[0].keys() & values[1].keys()):
-            xs += [shift, shift + 1, None]
-            ys += [values[0][seed], values[1][seed], None]
+    for flip, shift in zip(COLUMNS, (0.15, -0.15), strict=True):
+        worst = [min((e for e in j.effects if e.column == flip), key=lambda e: e.low) for j in judged]
         fig.add_scatter(
-            x=xs, y=ys, mode="lines+markers", name=NAMES[flip], line={"color": INK[flip], "width": 1.5},
-            marker={"size": 9, "symbol": "circle" if flip == "no_oracle" else "square"},
+            x=[e.gain for e in worst], y=[shift - k for k in range(len(worst))], name=NAMES[flip], mode="markers",
+            marker={"color": INK[flip], "size": 7, "symbol": "circle" if flip == "no_oracle" else "square"},
+            error_x={"type": "data", "array": [e.high - e.gain for e in worst], "color": INK[flip]},
+            hovertemplate="%{x:.1f} mm<extra></extra>",
         )  # fmt: skip
-    words = [side.replace(" @ ", ",<br>") for side in sides]
+    words = ["<br>".join(textwrap.wrap(claim.says, 46)) for claim, _ in measured]
     fig.update_layout(
-        title={"text": claim.says, "font": {"size": 13}},
-        xaxis={"tickvals": [0, 1, 2.5, 3.5], "ticktext": words * 2, "range": [-0.5, 4.0], "zeroline": False},
-        yaxis={"title": f"{claim.metric} [{UNITS[claim.metric]}]", "range": list(span) if span else None},
-        height=420, margin={"l": 60, "r": 10, "t": 50, "b": 60}, paper_bgcolor="white", plot_bgcolor="white",
-        font={"color": "#222222"}, legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
+        xaxis={"range": [-reach, reach], "title": "better by [mm]", "gridcolor": "#e5e5e5", "zerolinecolor": "#444"},
+        yaxis={"tickvals": [-k for k in range(len(words))], "ticktext": words, "range": [-len(words) + 0.4, 0.6]},
+        height=120 + 38 * len(words), margin={"l": 10, "r": 10, "t": 40, "b": 50}, font={"color": "#222222"},
+        paper_bgcolor="white", plot_bgcolor="white", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
     )  # fmt: skip
-    fig.update_yaxes(gridcolor="#e5e5e5", linecolor="#444")
+    fig.update_yaxes(gridcolor="#e5e5e5", automargin=True)
     return fig
 
 
@@ -234,12 +253,14 @@ class Examples:
 
     Attributes:
         actions: of each view.
+        camera: of each view, counted from 0.
         image: (V, N, 2) image coordinates.
         truth: (V, N, 3) metres, root-relative, camera frame.
         lifted: system -> (V, N, 3) metres, seed 0; each pose at its least-squares scale.
     """
 
     actions: list[str]
+    camera: list[int]
     image: Tensor
     truth: Tensor
     lifted: dict[str, Tensor]
@@ -264,4 +285,4 @@ def examples(experiment: Experiment, place: Place, data: str) -> Examples:
                 pose = torch.tensor(row["examples"][data]) / 1000
                 scale = (pose * truth).sum(dim=(1, 2)) / pose.square().sum(dim=(1, 2))
                 lifted[system] = scale[:, None, None] * pose
-    return Examples(list(about["actions"]), image, truth, lifted)
+    return Examples(list(about["actions"]), list(about["camera"]), image, truth, lifted)

@@ -96,8 +96,8 @@ def interval(values: Iterable[float], confidence: float = CONFIDENCE) -> tuple[f
     return mean, mean - reach, mean + reach
 
 
-def judge(claim: Claim, place: Place) -> Judgement:
-    """Hold a claim against the stored runs.
+def judge(claim: Claim, place: Place, seeds: int | None = None) -> Judgement:
+    """Hold a claim against the stored runs: of all seeds, or of the first so many.
 
     It *holds* if, in both columns, every one of its orders is clear of zero; it *does not hold* if in both one of them
     is clearly the other way round. If the columns disagree, and the flip moves a difference by more than the seeds do,
@@ -107,7 +107,7 @@ def judge(claim: Claim, place: Place) -> Judgement:
     for better, worse in claim.orders:
         for column in COLUMNS:
             a, b = (by_seed(side, claim.metric, column, place) for side in (better, worse))
-            both = sorted(a.keys() & b.keys())
+            both = sorted(a.keys() & b.keys())[:seeds]
             if len(both) < 2:
                 return Judgement(claim, "not measured", ())
             sign = -1 if claim.metric in HIGHER_IS_BETTER else 1

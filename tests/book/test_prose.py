@@ -34,6 +34,7 @@ CHOSEN = {
     "10 mm": "a goal of chapter 2",
     "5 mm": "a goal of chapter 2",
     "150 mm": "the threshold of PCK",
+    "95 %": "the confidence that chapter 6 asks of an interval",
     "1 %": "the leak that an exercise of chapter 4 asks for",
     "1 ms": "the toy time-line of chapter 5",
     "1.5 ms": "the toy time-line of chapter 5",
