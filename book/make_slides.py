@@ -184,7 +184,8 @@ def main() -> None:
     if len(sys.argv) != 3:
         sys.exit("usage: python book/make_slides.py EXECUTED_NOTEBOOKS BUILT_BOOK")
     executed, built = map(Path, sys.argv[1:])
-    chapters = sorted(executed.glob("[0-9]_*.ipynb"))
+    book = Path(__file__).resolve().parent  # a page written as text, like the one that lifts, has no slides
+    chapters = sorted(path for path in executed.glob("[0-9]_*.ipynb") if (book / path.name).is_file())
     if not chapters:
         sys.exit(f"{executed}: no executed chapters; build the book first")
     folder = built / "slides"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +16,9 @@ HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # as if the network were off
 ]  # fmt: skip
+SCREENSHOTS = HTML.parent / "screenshots"
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -34,6 +37,17 @@ def site() -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def measured() -> Iterator[dict[str, float]]:
+    """What tests measure, by name; written beside the screenshots, to be looked at and not to be judged."""
+    found: dict[str, float] = {}
+    yield found
+    if found:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({name: round(value, 1) for name, value in sorted(found.items())}, indent=1)
+        (SCREENSHOTS / "measured.json").write_text(text + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

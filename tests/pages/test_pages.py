@@ -16,7 +16,8 @@ PAGES = sorted(
     {p.name for p in HTML.glob("*.html")}
     - {"index.html", "print.html", "genindex.html", "py-modindex.html", "search.html"}
 )
-CHAPTERS = [name for name in PAGES if re.match(r"\d_", name)]
+BOOK = HTML.parents[1] / "book"
+CHAPTERS = [name for name in PAGES if re.match(r"\d_", name) and (BOOK / name).with_suffix(".ipynb").is_file()]
 DECKS = sorted(f"slides/{p.name}" for p in (HTML / "slides").glob("*.html"))
 SITE_MB = 60
 # The bibliography's list carries a role that its builder gives it; readers lose nothing by it.
