@@ -24,7 +24,8 @@ from ites_core.plot import COLOURS, STYLES, side_of
 from ites_core.skeleton import H36M17
 
 TEACHER, STUDENT, LOSS, INK = "#E69F00", "#56B4E9", "#007A5A", "#222222"
-TILE = 1.62  # side of a picture's tile
+TILE = 1.3  # side of a picture's tile
+WORDS = 12.5  # size of letters, so that they can be read where the picture is six inches wide
 
 
 def turn(yaw: float, pitch: float = 0.0) -> Tensor:
@@ -49,7 +50,7 @@ def picture(ax: Axes, image: Tensor, x: float, y: float, title: str) -> None:
     frame = FancyBboxPatch((x - half, y - half), TILE, TILE, boxstyle="square,pad=0", fc="#f4f4f4", ec="#888888")
     ax.add_patch(frame)
     bones(ax, image, x, y, 0.84 * TILE / float((image.amax(0) - image.amin(0)).max()), 2.0)
-    ax.text(x, y - half - 0.08, title, ha="center", va="top", fontsize=10.5, color=INK)
+    ax.text(x, y - half - 0.08, title, ha="center", va="top", fontsize=WORDS, color=INK)
 
 
 def solid(ax: Axes, pose: Tensor, x: float, y: float, title: str = "", size: float = 1.0) -> None:
@@ -64,7 +65,7 @@ def solid(ax: Axes, pose: Tensor, x: float, y: float, title: str = "", size: flo
     ground = (rotate(torch.tensor(corners), view)[:, :2] - centre) * scale
     ax.add_patch(Polygon([(x + u, y - v) for u, v in ground.tolist()], fc="#ececec", ec="#bbbbbb", zorder=1))
     bones(ax, flat, x, y, scale, 2.4)
-    ax.text(x, y + TILE / 2 + 0.06, title, ha="center", va="bottom", fontsize=10.5, color=INK)
+    ax.text(x, y + TILE / 2 + 0.06, title, ha="center", va="bottom", fontsize=WORDS, color=INK)
 
 
 def arrow(ax: Axes, points: list[tuple[float, float]], label: str = "", at: tuple[float, float] = (0, 0),
@@ -78,24 +79,24 @@ def arrow(ax: Axes, points: list[tuple[float, float]], label: str = "", at: tupl
                         ls=style, shrinkA=0, shrinkB=0, zorder=3)
     )  # fmt: skip
     if label:
-        ax.text(*at, label, ha="center", va="center", fontsize=10.5, color=colour, zorder=6)
+        ax.text(*at, label, ha="center", va="center", fontsize=WORDS, color=colour, zorder=6)
 
 
 def pill(ax: Axes, x: float, y: float, name: str, words: str) -> None:
     """The name of a loss in a rounded box."""
     ax.text(
-        x, y, f"{name}  {words}", ha="center", va="center", fontsize=10.5, color="white", zorder=8,
+        x, y, f"{name}  {words}", ha="center", va="center", fontsize=WORDS, color="white", zorder=8,
         bbox={"boxstyle": "round,pad=0.35", "fc": LOSS, "ec": LOSS},
     )  # fmt: skip
 
 
 def network(ax: Axes, x: float, y: float, name: str, note: str, colour: str) -> None:
     """A network's box."""
-    box = FancyBboxPatch((x - 0.85, y - 0.72), 1.7, 1.44, boxstyle="round,pad=0.02,rounding_size=0.15",
+    box = FancyBboxPatch((x - 0.7, y - 0.65), 1.4, 1.3, boxstyle="round,pad=0.02,rounding_size=0.15",
                          fc=colour, ec=INK, lw=1.2, zorder=4)  # fmt: skip
     ax.add_patch(box)
-    ax.text(x, y + 0.2, name, ha="center", va="center", fontsize=14, weight="bold", color="black", zorder=6)
-    ax.text(x, y - 0.3, note, ha="center", va="center", fontsize=9.5, color="black", zorder=6)
+    ax.text(x, y + 0.2, name, ha="center", va="center", fontsize=15, weight="bold", color="black", zorder=6)
+    ax.text(x, y - 0.3, note, ha="center", va="center", fontsize=11, color="black", zorder=6)
 
 
 def bars(ax: Axes, values: list[float], x: float, y: float, width: float, height: float, title: str) -> None:
@@ -104,8 +105,8 @@ def bars(ax: Axes, values: list[float], x: float, y: float, width: float, height
     ax.plot([x - width / 2, x + width / 2], [y, y], color="#888888", lw=0.8)
     for k, v in enumerate(values):
         at = x - width / 2 + (k + 0.5) * step
-        ax.plot([at, at], [y, y + height / 2 * v / top], color="#444444", lw=52 * step, solid_capstyle="butt")
-    ax.text(x, y - height / 2 - 0.1, title, ha="center", va="top", fontsize=10.5, color=INK)
+        ax.plot([at, at], [y, y + height / 2 * v / top], color="#444444", lw=42 * step, solid_capstyle="butt")
+    ax.text(x, y - height / 2 - 0.1, title, ha="center", va="top", fontsize=WORDS, color=INK)
 
 
 def main(path: Path = Path(__file__).parent / "images" / "overview.png") -> None:
@@ -123,68 +124,68 @@ def main(path: Path = Path(__file__).parent / "images" / "overview.png") -> None
     seen, other = rotate(canonical, turn(-50)), rotate(canonical, turn(75, 12))
     student, again = rotate(canonical, turn(-50)), rotate(canonical, turn(150, -10))
 
-    fig, ax = plt.subplots(figsize=(16, 9.6), facecolor="white")
-    ax.set(xlim=(0, 16), ylim=(-0.35, 9.35), aspect="equal")
+    fig, ax = plt.subplots(figsize=(10, 11.4), facecolor="white")
+    ax.set(xlim=(0, 10), ylim=(0, 11.4), aspect="equal")
     ax.axis("off")
     fig.subplots_adjust(0, 0, 1, 1)
-    for y0, y1, colour in ((4.35, 8.55, "#FFF7E3"), (-0.3, 3.95, "#EBF6FD")):
+    for y0, y1, colour in ((5.75, 11.3, "#FFF7E3"), (0.1, 4.95, "#EBF6FD")):
         ax.add_patch(
-            FancyBboxPatch((2.55, y0), 13.3, y1 - y0, boxstyle="round,pad=0,rounding_size=0.2", fc=colour, ec="none")
+            FancyBboxPatch((0.1, y0), 9.8, y1 - y0, boxstyle="round,pad=0,rounding_size=0.2", fc=colour, ec="none")
         )
-    ax.text(2.75, 8.3, "stage 1: invariant teacher", fontsize=12, weight="bold", color="#7A5200", va="center")
-    ax.text(2.75, 3.68, "stage 2: equivariant student", fontsize=12, weight="bold", color="#0B4F7A", va="center")
+    ax.text(0.3, 11.02, "stage 1: invariant teacher", fontsize=14, weight="bold", color="#7A5200", va="center")
+    ax.text(0.3, 4.65, "stage 2: equivariant student", fontsize=14, weight="bold", color="#0B4F7A", va="center")
 
-    x0, x1, x2, x3, x4, x5 = 1.2, 3.75, 6.35, 9.1, 11.85, 14.7
-    top, upper, middle, lower, bottom = 7.1, 5.35, 4.15, 2.55, 0.75
-    picture(ax, project(seen), x0, middle, "2D pose X")
+    x0, x1, x2, x3, x4 = 0.95, 2.85, 5.0, 7.0, 8.85
+    top, upper, lower, bottom = 9.55, 7.25, 3.3, 1.15
+    picture(ax, project(seen), x0, top, "2D pose X")
     network(ax, x1, top, "teacher", "fully connected", TEACHER)
-    network(ax, x1, lower, "student", "graph network", STUDENT)
-    arrow(ax, [(x0, middle + 0.85), (x0, top), (x1 - 0.92, top)])
-    arrow(ax, [(x0, middle - 1.25), (x0, lower), (x1 - 0.92, lower)])
+    arrow(ax, [(x0 + 0.68, top), (x1 - 0.72, top)])
 
     # The teacher: coefficients and a rotation, a dictionary, a canonical pose, the camera's view of it.
-    bars(ax, [0.5, -0.3, 0.8, 0.2, -0.6, 0.35], x2 - 0.05, 7.78, 1.0, 0.5, "coefficients c")
+    bars(ax, [0.5, -0.3, 0.8, 0.2, -0.6, 0.35], x2 - 0.05, 10.32, 1.0, 0.5, "coefficients c")
     for k, atom in enumerate(atoms):
         flat = atom[:, :2]
-        bones(ax, flat, x2 - 0.5 + 0.5 * k, 6.72, 0.72 / float((flat.amax(0) - flat.amin(0)).max()), 1.2)
-    ax.text(x2, 6.3, "dictionary B, learnt", ha="center", va="top", fontsize=10.5, color=INK)
-    arrow(ax, [(x1 + 0.9, top), (x2 - 0.85, top)])
-    arrow(ax, [(x2 + 0.8, top), (x3 - 0.8, top)], "Σ c B", (x2 + 1.36, top + 0.2))
+        bones(ax, flat, x2 - 0.5 + 0.5 * k, 9.3, 0.72 / float((flat.amax(0) - flat.amin(0)).max()), 1.2)
+    ax.text(x2, 8.88, "dictionary B", ha="center", va="top", fontsize=WORDS, color=INK)
+    arrow(ax, [(x1 + 0.75, top), (x2 - 0.78, top)])
+    arrow(ax, [(x2 + 0.72, top), (x3 - 0.62, top)], "Σ c B", (x2 + 1.06, top + 0.2))
     solid(ax, canonical, x3, top + 0.05, "canonical pose Ŷ")
-    arrow(ax, [(x3 + 0.8, top), (x4 - 0.75, top)], "turn by R", (10.47, top + 0.2))
-    solid(ax, seen, x4, top + 0.05, "in the camera's view RŶ")
-    arrow(ax, [(x4 + 0.8, top), (x5 - 0.88, top)], "project", (13.25, top + 0.2))
-    picture(ax, project(seen), x5, top, "its picture")
-    arrow(ax, [(x5, top + 0.85), (x5, 8.95), (0.75, 8.95), (0.75, middle + 0.85)], colour=LOSS, dashed=True)
-    pill(ax, 8.0, 8.95, "$L_{REP}$", "the picture of the answer is the picture that came in")
-    arrow(ax, [(x3, 6.22), (x3, 5.86)], "random turn", (x3 + 0.66, 6.04))
-    solid(ax, other, x3, upper - 0.12, size=0.72)
-    arrow(ax, [(x3 - 0.75, upper), (x2 + 0.7, upper)], "project", (7.72, upper + 0.2))
+    arrow(ax, [(x3 + 0.6, top), (x4 - 0.58, top)], "R", (x3 + 0.93, top + 0.2))
+    solid(ax, seen, x4, top + 0.05, "camera's view")
+    arrow(ax, [(x4, top - 0.85), (x4, upper + 0.7)], "project", (x4 + 0.48, 8.35))
+    picture(ax, project(seen), x4, upper, "its picture")
+    arrow(ax, [(x4, upper - 0.98), (x4, 6.02), (x0, 6.02), (x0, top - 1.02)], colour=LOSS, dashed=True)
+    pill(ax, 4.9, 6.02, "$L_{REP}$", "the answer's picture is the picture that came in")
+    arrow(ax, [(x3, top - 0.85), (x3, upper + 0.62)], "random turn", (x3 - 0.66, 8.35))
+    solid(ax, other, x3, upper - 0.05, size=0.85)
+    arrow(ax, [(x3 - 0.6, upper), (x2 + 0.7, upper)], "project", (x2 + 1.05, upper + 0.2))
     scale = 1.15 / float((project(other).amax(0) - project(other).amin(0)).max())
     ax.add_patch(FancyBboxPatch((x2 - 0.65, upper - 0.65), 1.3, 1.3, boxstyle="square,pad=0", fc="white", ec="#888888"))
     bones(ax, project(other), x2, upper, scale, 1.8)
-    arrow(ax, [(x2 - 0.7, upper), (x1, upper), (x1, top - 0.78)], "again", (x1 + 0.9, upper + 0.2))
-    pill(ax, 4.42, 4.72, "$L_{RIC}$", "same pose, any view")
+    arrow(ax, [(x2 - 0.7, upper), (x1, upper), (x1, top - 0.72)], "again", (x1 + 0.72, upper + 0.2))
+    pill(ax, x1 + 0.1, 7.95, "$L_{RIC}$", "same pose, any view")
 
     # The student: depths, a pose in the camera's view.
+    picture(ax, project(seen), x0, lower, "2D pose X")
+    network(ax, x1, lower, "student", "graph network", STUDENT)
+    arrow(ax, [(x0 + 0.68, lower), (x1 - 0.72, lower)])
     depth = student[:, 2]
-    arrow(ax, [(x1 + 0.9, lower), (x2 - 0.2, lower)])
-    bars(ax, depth.tolist(), x2 + 0.75, lower, 1.7, 1.1, "a depth d for every joint")
-    arrow(ax, [(x2 + 1.75, lower), (x4 - 0.8, lower)], "back along the rays: (u z, v z, d)", (9.6, lower + 0.2))
-    solid(ax, student, x4, lower + 0.05)
-    ax.text(x4 + 0.85, lower + 0.3, "the answer: Ŷ in the camera's\nview; its picture is X exactly", fontsize=11,
-            va="center", color=INK, weight="bold")  # fmt: skip
-    arrow(ax, [(x4, 6.2), (x4, lower + 0.95)], colour=LOSS, dashed=True)
-    pill(ax, x4, 4.15, "$L_{KD}$", "the teacher's depths are the labels")
-    arrow(ax, [(x4, 1.72), (x4, 1.36)], "random turn", (x4 + 0.66, 1.55))
-    solid(ax, again, x4, bottom - 0.1, size=0.78)
-    arrow(ax, [(x4 - 0.75, bottom), (x3 + 0.35, bottom)], "project", (10.35, bottom + 0.2))
-    ax.add_patch(FancyBboxPatch((x3 - 1.0, bottom - 0.65), 1.3, 1.3, boxstyle="square,pad=0", fc="white", ec="#888888"))
+    arrow(ax, [(x1 + 0.75, lower), (x2 - 0.8, lower)])
+    bars(ax, depth.tolist(), x2 + 0.1, lower, 1.5, 1.0, "a depth d for each joint")
+    arrow(ax, [(x2 + 1.0, lower), (x3 - 0.3, lower)], "on the rays", (x2 + 1.3, lower + 0.25))
+    x5 = x3 + 0.45
+    solid(ax, student, x5, lower + 0.05, "the answer Ŷ")
+    arrow(ax, [(x4 + 0.62, top), (9.72, top), (9.72, lower), (x5 + 0.75, lower)], colour=LOSS, dashed=True)
+    pill(ax, 7.9, 5.35, "$L_{KD}$", "the teacher's depths are the labels")
+    arrow(ax, [(x5, lower - 0.85), (x5, bottom + 0.68)], "random turn", (x5 + 0.68, 2.18))
+    solid(ax, again, x5, bottom - 0.05, size=0.85)
+    arrow(ax, [(x5 - 0.7, bottom), (x2 + 0.75, bottom)], "project", (x2 + 1.25, bottom + 0.2))
+    ax.add_patch(FancyBboxPatch((x2 - 0.6, bottom - 0.65), 1.3, 1.3, boxstyle="square,pad=0", fc="white", ec="#888888"))
     picked = project(again)
-    bones(ax, picked, x3 - 0.35, bottom, 1.15 / float((picked.amax(0) - picked.amin(0)).max()), 1.8)
-    arrow(ax, [(x3 - 1.05, bottom), (x1, bottom), (x1, lower - 0.78)], "again", (6.4, bottom + 0.2))
-    pill(ax, 6.1, 0.25, "$L_{REC}$", "the answer turns with the view")
-    ax.text(0.12, -0.1, "right side: solid, orange\nleft side: dashed, blue", fontsize=10, color=INK, va="bottom")
+    bones(ax, picked, x2 + 0.05, bottom, 1.15 / float((picked.amax(0) - picked.amin(0)).max()), 1.8)
+    arrow(ax, [(x2 - 0.65, bottom), (x1, bottom), (x1, lower - 0.72)], "again", (x1 + 0.72, bottom + 0.2))
+    pill(ax, x1 - 0.05, 1.95, "$L_{REC}$", "the answer turns along")
+    ax.text(0.3, 0.3, "right side: solid, orange\nleft side: dashed, blue", fontsize=WORDS, color=INK, va="bottom")
     path.parent.mkdir(exist_ok=True)
     fig.savefig(path, dpi=100)
 

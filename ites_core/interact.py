@@ -29,7 +29,7 @@ DASHES = {"right": "solid", "left": "dash", "middle": "solid"}
 
 
 def poses_figure(
-    poses: Mapping[str, Tensor], skeleton: Skeleton = H36M17, *, unit: str = "m", height: int = 460
+    poses: Mapping[str, Tensor], skeleton: Skeleton = H36M17, *, unit: str = "m", height: int = 420
 ) -> go.Figure:
     """One or several 3D poses in one scene that can be turned; each name is an entry of the legend.
 
@@ -62,7 +62,7 @@ def pose_figure(
     distance: float = CAMERA_DISTANCE,
     radius: float | None = None,
     image_radius: float | None = None,
-    height: int = 460,
+    height: int = 420,
 ) -> go.Figure:
     """One 3D pose that can be turned, and beside it its picture.
 
@@ -226,13 +226,19 @@ def _scene(radius: float, unit: str, domain: Sequence[float] = (0.0, 1.0)) -> di
         "backgroundcolor": "#fafafa",
         "gridcolor": "#dddddd",
         "showbackground": True,
+        "tickfont": {"size": 10},
+        "nticks": 5,
     }
+
+    def title(words: str) -> dict[str, Any]:
+        return {"text": f"{words} [{unit}]", "font": {"size": 12}}
+
     return {
-        "xaxis": {"title": f"x right [{unit}]", **axis},
-        "yaxis": {"title": f"z away [{unit}]", **axis},
-        "zaxis": {"title": f"−y up [{unit}]", **axis},
+        "xaxis": {"title": title("x right"), **axis},
+        "yaxis": {"title": title("z away"), **axis},
+        "zaxis": {"title": title("−y up"), **axis},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.3, "y": -2.0, "z": 0.5}},
+        "camera": {"eye": {"x": 1.37, "y": -2.1, "z": 0.52}},
         "domain": {"x": list(domain), "y": [0.0, 1.0]},
     }
 

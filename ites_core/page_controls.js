@@ -41,7 +41,7 @@
   if (s.turns) {
     const eye = plot.layout.scene.camera.eye, radius = Math.hypot(eye.x, eye.y);
     const first = (Math.round(Math.atan2(eye.x, -eye.y) * 180 / Math.PI) + 360) % 360;
-    range("turn", 359, first, (a) => a + "°", (a) => {
+    range("walk round", 359, first, (a) => a + "°", (a) => {
       const r = a * Math.PI / 180;
       const to = {x: radius * Math.sin(r), y: -radius * Math.cos(r), z: eye.z};
       Plotly.relayout(plot, {"scene.camera.eye": to, ...(plot.layout.scene2 && {"scene2.camera.eye": to})});

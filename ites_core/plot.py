@@ -64,6 +64,7 @@ def draw_pose_3d(
     azim: float = -60.0,
     radius: float | None = None,
     unit: str = "m",
+    labels: bool = True,
     **line: Any,
 ) -> None:
     """Draw a 3D pose upright: x right, z into the page, y down (chapters 1 to 5).
@@ -74,6 +75,7 @@ def draw_pose_3d(
         elev, azim: from where to look, degrees.
         radius: half the side of the drawn cube, whose middle is the pose's; None fits the pose.
         unit: for the axes' labels.
+        labels: name the axes and number them; False for a panel whose neighbour on the same scale does.
         line: passed to every bone.
     """
     x, y, z = check_points(pose3d, 3, skeleton).T
@@ -82,14 +84,18 @@ def draw_pose_3d(
     r = half if radius is None else radius
     a, b, c = middle.tolist()
     ax.set(xlim=(a - r, a + r), ylim=(c - r, c + r), zlim=(-b - r, -b + r))
-    ax.set_box_aspect((1, 1, 1), zoom=0.92)
+    ax.set_box_aspect((1, 1, 1), zoom=1.06)
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
-        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     ax.view_init(elev=elev, azim=azim)
-    ax.set_xlabel(f"x right [{unit}]", fontsize=7, labelpad=-7)
-    ax.set_ylabel(f"z away [{unit}]", fontsize=7, labelpad=-7)
-    ax.set_zlabel(f"up, −y [{unit}]", fontsize=7, labelpad=-7)
-    ax.tick_params(labelsize=6, pad=-2)
+    ax.patch.set_alpha(0.0)  # labels reach into the neighbour's square
+    if labels:
+        ax.set_xlabel(f"x right [{unit}]", fontsize=8, labelpad=-9)
+        ax.set_ylabel(f"z away [{unit}]", fontsize=8, labelpad=-9)
+        ax.set_zlabel(f"up, −y [{unit}]", fontsize=8, labelpad=-6)
+        ax.tick_params(labelsize=7, pad=-4)
+    else:
+        ax.tick_params(labelbottom=False, labelleft=False, labelright=False, labeltop=False)
 
 
 def draw_poses_3d(
@@ -97,7 +103,7 @@ def draw_poses_3d(
     skeleton: Skeleton = H36M17,
     *,
     columns: int = 4,
-    size: float = 2.7,
+    size: float = 2.1,
     **kwargs: Any,
 ) -> Figure:
     """A grid of 3D poses on one scale, each with its name above it (chapters 1 to 5).
@@ -105,19 +111,20 @@ def draw_poses_3d(
     Args:
         poses: name to (N, 3) pose, camera frame.
         columns: poses in a row, at most.
-        size: side of one panel, inches.
+        size: side of one panel, inches. The first panel alone has numbers on its axes.
         kwargs: passed to :func:`draw_pose_3d`.
     """
     if not poses:
         raise ItesError("draw_poses_3d: no pose given; expected at least one")
     columns = min(columns, len(poses))
     rows = -(-len(poses) // columns)
-    fig = plt.figure(figsize=(size * columns, size * rows * 1.08), facecolor="white", layout="constrained")
+    fig = plt.figure(figsize=(size * columns, size * rows * 1.08), facecolor="white")
+    fig.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=1 - 0.1 / rows, wspace=0.08, hspace=0.1)  # all alike
     kwargs.setdefault("radius", max(_extent(pose)[1] for pose in poses.values()))
     for k, (name, pose) in enumerate(poses.items()):
         ax = fig.add_subplot(rows, columns, k + 1, projection="3d")
-        draw_pose_3d(ax, pose, skeleton, **kwargs)
-        ax.set_title(name, fontsize=9)
+        draw_pose_3d(ax, pose, skeleton, **({"labels": k == 0} | kwargs))
+        ax.set_title(name, fontsize=9, y=0.96)
     return fig
 
 
@@ -140,7 +147,7 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
     for ax, (title, keys) in zip(axes[0], panels.items(), strict=True):
         for k, key in enumerate(keys):
             pairs = [(row["step"], row[key]) for row in rows if _is_number(row.get(key))]
-            label = key.removeprefix("val_").replace("_", " ")
+            label = _CURVE_NAMES.get(key, key.removeprefix("val_").replace("_", " "))
             style = MARKS[k % len(MARKS)]
             steps, values = zip(*pairs, strict=True)
             ax.plot(steps, values, style, color=CURVES[k % len(CURVES)], label=label, lw=1.5)
@@ -151,6 +158,10 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
     return fig
 
 
+_CURVE_NAMES = {
+    "rep": "REP", "ric": "RIC", "kd": "KD", "rec": "REC",
+    "val_p_mpjpe": "P-MPJPE, no oracle", "val_p_mpjpe_oracle_flip": "P-MPJPE, oracle flip",
+}  # fmt: skip
 _NOT_CURVES = ("step", "epoch", "lr", "seconds", "time")
 
 

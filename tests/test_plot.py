@@ -71,6 +71,7 @@ def test_grid_has_a_panel_a_pose_on_one_scale(pose: torch.Tensor) -> None:
     assert [ax.get_title() for ax in fig.axes] == ["one", "two", "three"]
     sizes = [round(float(ax.get_xlim()[1] - ax.get_xlim()[0]), 4) for ax in fig.axes]
     assert len(set(sizes)) == 1
+    assert [bool(ax.get_xlabel()) for ax in fig.axes] == [True, False, False]
 
 
 def test_a_pose_of_coincident_joints_can_be_drawn() -> None:
@@ -84,9 +85,9 @@ def test_curves_split_losses_from_validation_and_skip_missing_values() -> None:
         {"step": 50, "val_p_mpjpe": 80.0},
     ]
     losses, validation = training_curves(log).axes
-    assert [line.get_label() for line in losses.lines] == ["rep", "total"]
+    assert [line.get_label() for line in losses.lines] == ["REP", "total"]
     assert losses.get_yscale() == "log"
-    assert [line.get_label() for line in validation.lines] == ["p mpjpe"]
+    assert [line.get_label() for line in validation.lines] == ["P-MPJPE, no oracle"]
     assert len(training_curves([{"step": 1, "total": 1.0}]).axes) == 1
 
 
