@@ -68,8 +68,8 @@ def sortable(headers: Sequence[str], rows: Iterable[Sequence[Entry | str]], capt
         body.append(f"<tr>{first}{''.join(others)}</tr>")
     script = _SORTER.read_text(encoding="utf-8")
     return Html(
-        f'<table class="table sortable"><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table><script>{script}</script>"
+        f'<div class="sortable-box" tabindex="0"><table class="table sortable"><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div><script>{script}</script>"
     )
 
 
@@ -105,8 +105,8 @@ def paper_table(experiment: Experiment, place: Place, only_measured: bool = Fals
     headers = ["", *(["supervision"] if kinds else [])]
     for column, has in zip(experiment.columns, printed, strict=True):
         unit = UNITS[column.metric]
-        headers += [f"{column.title} [{unit}], paper"] if has else []
-        headers += [f"{column.title} [{unit}], {NAMES[flip]}" for flip in COLUMNS]
+        headers += [f"{column.title}, paper [{unit}]"] if has else []
+        headers += [f"{column.title}, {NAMES[flip]} [{unit}]" for flip in COLUMNS]
     rows = []
     for line in lines:
         cells: list[Entry | str] = [line.label, *([line.kind] if kinds else [])]
@@ -120,32 +120,24 @@ def paper_table(experiment: Experiment, place: Place, only_measured: bool = Fals
 
 def verdict_table(found: Sequence[tuple[Experiment, Judgement]], caption: str) -> Html:
     """Claims with verdicts, sortable: by how much the better side is better, without the oracle flip and with it."""
-    rows: list[list[Entry | str]] = []
+    several = len({experiment.name for experiment, _ in found}) > 1
+    metrics = len({judgement.claim.metric for _, judgement in found}) > 1
+    headers = ["claim", *(["where"] if several else []), "whose", "verdict", *(["metric"] if metrics else [])]
+    rows = []
     for experiment, judgement in found:
         claim = judgement.claim
-        gains = []
+        row: list[Entry | str] = [claim.says, *([experiment.name] if several else []), claim.source]
+        row += [Entry(f"<strong>{judgement.verdict}</strong>", judgement.verdict), *([claim.metric] if metrics else [])]
         for column in COLUMNS:
             mine = [e for e in judgement.effects if e.column == column]
             worst = min(mine, key=lambda e: e.low, default=None)
-            gains.append(
-                Entry("", math.nan)
-                if worst is None
-                else Entry(f"{worst.gain:+.1f} [{worst.low:+.1f}, {worst.high:+.1f}]", worst.gain)
-            )
-        unit = UNITS[claim.metric]
-        verdict = f"<strong>{judgement.verdict}</strong>"
-        rows.append(
-            [
-                claim.says,
-                experiment.name,
-                claim.source,
-                Entry(verdict, judgement.verdict),
-                f"{claim.metric} [{unit}]",
-                *gains,
-            ]
-        )
-    headers = ["claim", "where", "whose", "verdict", "metric", "better by, no oracle", "better by, oracle flip"]
-    return sortable(headers, rows, caption)
+            if worst is None:
+                row.append(Entry("", math.nan))
+            else:
+                text = f"{worst.gain:+.1f} {UNITS[claim.metric]} [{worst.low:+.1f}, {worst.high:+.1f}]"
+                row.append(Entry(text.replace(" ", "&nbsp;"), worst.gain))
+        rows.append(row)
+    return sortable([*headers, *(f"better by, {NAMES[column]}" for column in COLUMNS)], rows, caption)
 
 
 def cost_table(cost: Cost) -> Html:
