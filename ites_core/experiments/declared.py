@@ -184,7 +184,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             ERRORS,
             (
                 Claim(
-                    "Of the five weights that the paper tries, 5 is the best.",
+                    "Of the five weights of reprojection that the paper tries, 5 is the best.",
                     _best("teacher REP=5", tuple(f"teacher REP={w}" for w in (1, 3, 8, 10))),
                     why=(
                         "The best weight goes with the form of the losses. The paper's are squared, ours are norms at "
@@ -206,7 +206,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             ERRORS,
             (
                 Claim(
-                    "Of the five weights that the paper tries, 5 is the best.",
+                    "Of the five weights of distillation that the paper tries, 5 is the best.",
                     _best("student", tuple(f"student KD={w}" for w in (1, 3, 8, 10))),
                     why="The weight matters little over a wide range: the two losses do not pull in opposite ways.",
                 ),

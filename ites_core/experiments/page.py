@@ -67,8 +67,9 @@ def sortable(headers: Sequence[str], rows: Iterable[Sequence[Entry | str]], capt
         others = [f'<td data-key="{mark}">{c.shown}</td>' for c, mark in zip(cells[1:], marks[1:], strict=True)]
         body.append(f"<tr>{first}{''.join(others)}</tr>")
     script = _SORTER.read_text(encoding="utf-8")
+    title = f"<caption>{html.escape(caption)}</caption>"
     return Html(
-        f'<div class="sortable-box" tabindex="0"><table class="table sortable"><caption>{html.escape(caption)}</caption>'
+        f'<div class="sortable-box" tabindex="0"><table class="table sortable">{title}'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div><script>{script}</script>"
     )
 
@@ -121,12 +122,15 @@ def paper_table(experiment: Experiment, place: Place, only_measured: bool = Fals
 def verdict_table(found: Sequence[tuple[Experiment, Judgement]], caption: str) -> Html:
     """Claims with verdicts, sortable: by how much the better side is better, without the oracle flip and with it."""
     several = len({experiment.name for experiment, _ in found}) > 1
+    sources = len({judgement.claim.source for _, judgement in found}) > 1
     metrics = len({judgement.claim.metric for _, judgement in found}) > 1
-    headers = ["claim", *(["where"] if several else []), "whose", "verdict", *(["metric"] if metrics else [])]
+    headers = ["claim", *(["where"] if several else []), *(["whose"] if sources else []), "verdict"]
+    headers += ["metric"] if metrics else []
     rows = []
     for experiment, judgement in found:
         claim = judgement.claim
-        row: list[Entry | str] = [claim.says, *([experiment.name] if several else []), claim.source]
+        row: list[Entry | str] = [claim.says]
+        row += ([experiment.name] if several else []) + ([claim.source] if sources else [])
         row += [Entry(f"<strong>{judgement.verdict}</strong>", judgement.verdict), *([claim.metric] if metrics else [])]
         for column in COLUMNS:
             mine = [e for e in judgement.effects if e.column == column]
@@ -200,7 +204,8 @@ def sweep_figure(experiment: Experiment, place: Place, axis: str, metric: str = 
     ax.set_xticks(sorted(lines), [f"{x:g}" for x in sorted(lines)])
     ax.minorticks_off()
     ax.set(xlabel=axis, ylabel=f"{metric} [{UNITS[metric]}]")
-    ax.legend(frameon=False)
+    if ax.lines:
+        ax.legend(frameon=False)
     return fig
 
 
