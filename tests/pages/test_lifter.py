@@ -137,8 +137,8 @@ def test_what_hangs_on_a_joint_moves_with_it(page: Page) -> None:
 
 
 def test_keys_choose_and_move_joints(page: Page) -> None:
-    control(page, "truth").focus()
-    page.keyboard.press("Tab")  # from the last box above the drawings into the picture
+    control(page, "example").focus()
+    page.keyboard.press("Shift+Tab")  # from the menu beside the picture into it
     assert page.evaluate("document.activeElement.matches('.lifter-joint:focus-visible')")
     before = result(page)["image"]
     page.locator('[data-joint="LWrist"]').focus()

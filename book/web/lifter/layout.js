@@ -7,24 +7,28 @@ const panel = (id, title, caption) => `
   </figure>`;
 
 export const LAYOUT = `
-  <div class="lifter-bar">
-    <label>Example <select data-control="example"></select></label>
-    <label>Over the picture <select data-control="over">
-      <option value="">nothing</option>
-      <option value="teacher">the teacher's own picture</option>
-      <option value="twin">the twin's picture</option>
-    </select></label>
-    <label><input type="checkbox" data-control="together"> move what hangs on a joint, too</label>
-    <label><input type="checkbox" data-control="truth"> true pose (examples only)</label>
-  </div>
-  <p class="lifter-hint" id="lifter-hint">Drag a joint of the picture with mouse or finger. By keyboard: Tab to the
-    picture, arrow keys move the joint (with Shift in big steps), Page Down and Page Up choose the next one.</p>
-  <div class="lifter-panels">
+  <div class="lifter-stage"><div class="lifter-top">
     ${panel("picture", "The picture", "What the networks get.")}
+    <div class="lifter-side">
+      <label>Example <select data-control="example"></select></label>
+      <button type="button" data-control="reset">Back to the example</button>
+      <label>Draw over <select data-control="over">
+        <option value="">nothing</option>
+        <option value="teacher">the teacher's picture</option>
+        <option value="twin">the twin's picture</option>
+      </select></label>
+      <label><input type="checkbox" data-control="together"> move what hangs on a joint, too</label>
+      <label><input type="checkbox" data-control="truth"> show the example's true pose</label>
+      <p class="lifter-hint" id="lifter-hint">Drag a joint with mouse or finger. By keyboard: Tab to the picture; arrow
+        keys move the joint, with Shift in big steps; Page Down and Page Up choose another.</p>
+      <p class="lifter-depth"><output data-output="depth" aria-live="polite"></output></p>
+    </div>
+  </div>
+  <div class="lifter-panels">
     ${panel("student", "Student", "A depth for every joint; its picture is yours, exactly.")}
     ${panel("teacher", "Teacher", "A pose from its dictionary; its picture is near yours.")}
-    ${panel("twin", "The student's twin", "All depths with the other sign.")}
-  </div>
+    ${panel("twin", "Student's twin", "All depths with the other sign.")}
+  </div></div>
   <div class="lifter-bar">
     <button type="button" data-control="turning"></button>
     <label class="lifter-wide">View from <input type="range" data-control="turn" min="0" max="359" step="1">
@@ -36,10 +40,8 @@ export const LAYOUT = `
     <span><svg viewBox="0 0 34 8" aria-hidden="true"><path d="M0 4H34" data-side="middle"/></svg> middle</span>
     <span>floor squares: 0.5 units; a unit is about hip to head</span>
   </p>
-  <p><output data-output="depth" aria-live="polite"></output></p>
   <p class="lifter-speed"><output data-output="speed" aria-live="off"></output></p>
   <div class="lifter-bar">
-    <button type="button" data-control="reset">Back to the example</button>
     <button type="button" data-control="download">Download result (JSON)</button>
   </div>
   <details class="lifter-paste">
