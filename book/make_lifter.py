@@ -22,10 +22,10 @@ from torch import Tensor
 from ites_core.camera import CAMERA_DISTANCE, MIN_DEPTH, look_at, project, rotate
 from ites_core.checkpoint import Run, RunFolder
 from ites_core.data.joint_sets import COCO17, COCO17_TO_H36M17
-from ites_core.data.keypoints import COCO_SIZE
 from ites_core.data.sampler import PoseSampler
 from ites_core.errors import ItesError
 from ites_core.export.onnx import export_onnx
+from ites_core.lifting.prior import AVERAGED, DROPPED, SEGMENTS, ShapePrior
 from ites_core.metrics import depth_mirror
 from ites_core.plot import COLOURS, SIDES, draw_pose_2d, draw_pose_3d, side_of
 from ites_core.skeleton import H36M17, Skeleton
@@ -107,7 +107,7 @@ def spoken(joint_name: str) -> str:
 
 def description(runs: dict[str, Run], poses: dict[str, Tensor], skeleton: Skeleton = H36M17) -> dict[str, Any]:
     """All that the page's scripts know, as JSON."""
-    scale = runs["student"].normalisation.metres_per_unit
+    prior = ShapePrior.packaged()
     return {
         "joints": list(skeleton.joints),
         "names": [spoken(name) for name in skeleton.joints],
@@ -117,8 +117,14 @@ def description(runs: dict[str, Run], poses: dict[str, Tensor], skeleton: Skelet
         "colours": {side: COLOURS[side] for side in SIDES},
         "distance": CAMERA_DISTANCE,
         "nearest": MIN_DEPTH,
-        "metres_per_unit": scale,
-        "size": COCO_SIZE / scale / CAMERA_DISTANCE,
+        "metres_per_unit": runs["student"].normalisation.metres_per_unit,
+        "prior": {
+            "segments": SEGMENTS,
+            "lengths": prior.lengths.tolist(),
+            "size": prior.size,
+            "dropped": DROPPED,
+            "averaged": AVERAGED,
+        },
         "models": {
             name: {"file": f"{name}.onnx", "factor": run.normalisation.factor, "data": run.provenance.get("data", "")}
             for name, run in runs.items()

@@ -17,6 +17,7 @@ from torch import Tensor
 import ites_core
 from ites_core.camera import project
 from ites_core.data.joint_sets import COCO17, COCO17_TO_H36M17
+from ites_core.lifting.prior import ShapePrior
 from ites_core.metrics import depth_mirror
 from ites_core.skeleton import H36M17
 
@@ -237,10 +238,9 @@ def test_pasted_coco_keypoints_are_mapped_scaled_and_lifted(page: Page) -> None:
     person = coco_person()
     annotation = json.dumps({"annotations": [{"keypoints": person.flatten().tolist()}, {"keypoints": []}]})
     rows = "\n".join(f"{name}, {x}, {y}" for name, (x, y, _) in zip(COCO17, person, strict=True))
-    size = json.loads((ASSETS / "lifter.json").read_text(encoding="utf-8"))["size"]
     joints = COCO17_TO_H36M17 @ person[:, :2]
-    image = joints - joints[0]
-    image = torch.tensor(image / np.sqrt((image**2).sum(-1).mean()) * size, dtype=torch.float32)
+    scale = ShapePrior.packaged().scale(joints[None])  # as `ites lift` brings people to size
+    image = torch.tensor((joints - joints[0]) * scale, dtype=torch.float32)
     for text, words in ((annotation, "2 people found"), (rows, "Lifted")):
         assert words in paste(page, text)
         found = result(page)

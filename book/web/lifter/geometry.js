@@ -14,10 +14,15 @@ export function relativeTo(root, points) {
   return points.map((point) => point.map((value, k) => value - points[root][k]));
 }
 
-/** Root mean square distance of the joints to the root: the size of a person in a picture. */
-export function sizeOf(root, points) {
-  const squares = relativeTo(root, points).map((point) => point.reduce((sum, v) => sum + v * v, 0));
-  return Math.sqrt(squares.reduce((sum, v) => sum + v, 0) / points.length);
+/**
+ * How large a person is in a picture, by the bones, as ites_core.lifting.prior: seen askew a bone only gets shorter, so
+ * those that look longest for their kind tell. The very longest is left out, since a stray joint makes one long.
+ */
+export function sizeOf(points, {segments, lengths, dropped, averaged}) {
+  const quotients = segments.map(([a, b], k) =>
+    Math.hypot(points[a][0] - points[b][0], points[a][1] - points[b][1]) / lengths[k]);
+  const taken = quotients.sort((a, b) => b - a).slice(dropped, dropped + averaged);
+  return taken.reduce((sum, quotient) => sum + quotient, 0) / taken.length;
 }
 
 /** The joints that hang on a joint, itself included, in a tree given by each joint's parent. */

@@ -11,7 +11,7 @@ export class KeypointError extends Error {}
  * @param text 17 joints as x y or x y score, in any brackets and separators; or a COCO annotation in JSON.
  * @param order "h36m17" or "coco17".
  * @param upwards whether y points up.
- * @param body of lifter.json: joints, coco, root, size.
+ * @param body of lifter.json: joints, coco, root, prior.
  * @returns {image, note}: (17) [u, v], and what the reader should know about it.
  */
 export function personFrom(text, order, upwards, body) {
@@ -31,9 +31,9 @@ export function personFrom(text, order, upwards, body) {
   const points = rows.map(([x, y]) => [x, upwards ? -y : y]);
   const joints = coco ? body.coco.matrix.map((row) => [0, 1].map((k) =>
     row.reduce((sum, weight, j) => sum + (weight ? weight * points[j][k] : 0), 0))) : points;
-  const size = sizeOf(body.root, joints);
+  const size = sizeOf(joints, body.prior);
   if (!(size > 0)) throw new KeypointError("All joints lie in one place.");
-  const image = relativeTo(body.root, joints).map((point) => point.map((v) => v / size * body.size));
+  const image = relativeTo(body.root, joints).map((point) => point.map((v) => v / size * body.prior.size));
   const stands = image[body.head][1] < 0;
   return {image, note: note + (stands ? "" : " The head lies below the hip: does y point up in your numbers?")};
 }
