@@ -53,6 +53,11 @@ class Place:
         """The file of one run."""
         return self.folder / f"{slug(system)}-{seed}.json"
 
+    def complete(self, system: str, seed: int) -> bool:
+        """Whether a run is stored with all that is scored today; older ones lack the scores elsewhere."""
+        file = self.artefact(system, seed)
+        return file.is_file() and "elsewhere" in read_row(file)
+
     def rows(self, *systems: str) -> list[Row]:
         """The stored runs, ordered by system and seed; of all systems if none is named. Empty if there is none.
 

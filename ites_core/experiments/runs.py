@@ -114,18 +114,15 @@ def _finish(jobs: Sequence[tuple[System, int]], place: Place, runs: Path, worker
 
 def _done(system: System, wanted: Sequence[str], place: Place, seed: int, runs: Path) -> bool:
     """Whether nothing is left to do: its artefact is there, and the weights of it where a student waits for them."""
-    rows = place.artefact(system.name, seed)
-    waited_for = any(
-        SYSTEMS[name].labels_from == system.name and not place.artefact(name, seed).is_file() for name in wanted
-    )
+    waited_for = any(SYSTEMS[name].labels_from == system.name and not place.complete(name, seed) for name in wanted)
+    stored = place.complete(system.name, seed)
     if not waited_for:
-        return rows.is_file() or system.name not in wanted
+        return stored or system.name not in wanted
     folder = RunFolder(run_folder(system.name, place, seed, runs))
-    return (
-        rows.is_file()
-        and folder.model_file.is_file()
-        and folder.read().step == read_row(rows)["provenance"]["steps"]  # not the weights of half a run
-    )
+    if not (stored and folder.model_file.is_file()):
+        return False
+    steps = read_row(place.artefact(system.name, seed))["provenance"]["steps"]
+    return folder.read().step == steps  # not the weights of half a run
 
 
 def run_folder(system: str, place: Place, seed: int, runs: Path) -> Path:
