@@ -18,7 +18,7 @@ def lift(
     size: Literal["person", "camera"] = "person",
     focal: float | None = None,
     image_size: tuple[float, float] | None = None,
-    film: bool | None = None,
+    film: Literal["auto", "yes", "no"] = "auto",
     fps: float | None = None,
     person: int | None = None,
 ) -> None:
@@ -35,7 +35,7 @@ def lift(
         size: person: bring each person to the training set's size. camera: keep the size that the camera sees.
         focal: focal length in pixels, for --size camera; by default that of a view of 47 degrees.
         image_size: width and height of the pictures, for inputs that hold shares of them, and for --focal.
-        film: the pictures are frames of a film (or are not: --no-film); by default as the input says.
+        film: whether the pictures are frames of a film; auto: as the input says.
         fps: frames a second; by default as the input says, else 25.
         person: for animations, only this one.
     """
@@ -59,7 +59,7 @@ def lift(
         size=size,
         intrinsics=intrinsics,
         image_size=image_size,
-        film=film,
+        film=None if film == "auto" else film == "yes",
         fps=fps,
     )
     print(lifted.summary())

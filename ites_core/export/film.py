@@ -38,7 +38,7 @@ def write_film(lifted: Lifted, path: Path, person: int | None = None) -> None:
     if not lifted.film:
         raise ItesError(
             f"{path}: a film needs frames that follow one another, and {lifted.source} holds pictures; "
-            "say --film if they are frames, or write .html, .glb or .json"
+            "say --film yes if they are frames, or write .html, .glb or .json"
         )
     done = lifted.done
     numbers, seen = np.unique(lifted.person[done], return_counts=True)

@@ -36,7 +36,7 @@ WEIGHTS = "ites-ts"
 MIN_SCORE = 0.3  # confidence below which a keypoint counts as missing
 FEWEST_JOINTS = 8  # of the 17, from which a person is lifted; results/lift/completion.json shows what fewer cost
 FOCAL = H36M_LIKE.fx / (2 * H36M_LIKE.cx)  # focal length of an unknown camera, in longer sides of its picture
-BATCH = 512  # poses a forward pass: larger ones fall out of a processor's cache
+BATCH = 256  # poses a forward pass: larger ones fall out of a processor's cache
 
 SizeRule = Literal["person", "camera"]
 
@@ -93,14 +93,21 @@ class Lifted:
         done = self.done
         joints = self.completed[done]
         lines = [
-            f"{len(self)} {'person' if len(self) == 1 else 'people'} in {len(np.unique(self.frame))} "
-            f"{'frames' if self.film else 'pictures'}, {int(done.sum())} lifted",
+            f"{_count(len(self), 'person', 'people')} in "
+            f"{_count(len(np.unique(self.frame)), *(('frame', 'frames') if self.film else ('picture', 'pictures')))}, "
+            f"{int(done.sum())} lifted",
         ]
         if joints.any():
-            lines.append(f"{int(joints.sum())} joints of {int(joints.any(axis=1).sum())} people completed and flagged")
+            guessed = _count(int(joints.sum()), "joint", "joints")
+            whose = _count(int(joints.any(axis=1).sum()), "person", "people")
+            lines.append(f"{guessed} of {whose} completed and flagged")
         if not done.all():
             lines.append(f"{int((~done).sum())} left out: fewer than {FEWEST_JOINTS} joints, or no size, seen")
         return "\n".join(lines)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def lift(
