@@ -127,7 +127,7 @@ class TrainingStep:
     def _fused(self) -> Iterator[None]:
         """The compiled passes, for the step alone: evaluation in between has other shapes, and would compile anew."""
         for block, forward in self.compiled:
-            block.forward = forward  # type: ignore[method-assign,assignment]
+            block.forward = forward
         try:
             yield
         finally:

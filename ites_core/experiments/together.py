@@ -9,7 +9,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -62,13 +62,13 @@ def run_together(
 
 def kinds(systems: Sequence[System], place: Place, seeds: Sequence[int]) -> Iterator[list[tuple[System, int]]]:
     """Runs that can be stacked: the same data, teacher and settings up to the weights of the losses."""
-    groups: dict[object, list[tuple[System, int]]] = {}
+    groups: dict[str, list[tuple[System, int]]] = {}
     for system in systems:
         motion, config = setting(system, place)
         weights = weights_of(config)
-        plain = replace(config, **{f.name: 1.0 for f in fields(config) if f.name.startswith("weight_")})
-        used = tuple(name for name, weight in weights.items() if weight)
-        key = (system.stage, system.labels_from, motion, repr(plain), used)
+        rest = [(f.name, getattr(config, f.name)) for f in fields(config) if not f.name.startswith("weight_")]
+        used = [name for name, weight in weights.items() if weight]
+        key = repr((system.stage, system.labels_from, motion, rest, used))
         groups.setdefault(key, []).extend((system, seed) for seed in seeds)
     for group in groups.values():
         for first in range(0, len(group), MOST):
@@ -94,7 +94,7 @@ def tasks_of(group: Sequence[tuple[System, int]], place: Place, runs: Path, devi
 
 
 def _scored(system: System, place: Place, seed: int) -> bool:
-    return place.artefact(system.name, seed).is_file()
+    return place.complete(system.name, seed)
 
 
 def _score(system: System, place: Place, seed: int, runs: Path) -> Row:

@@ -180,7 +180,7 @@ class NonphysicalGraphConv(nn.Module):
         return self._folded
 
     def _products(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        last, first = self.g[2], self.f[0]
+        last, first = cast(nn.Linear, self.g[2]), cast(nn.Linear, self.f[0])
         with full_precision(h):
             return (
                 self.w2.weight.mT @ self.w1.weight,
