@@ -1,7 +1,8 @@
 """Sphinx extension: links to the repository appear once ``repository: url:`` in _config.yml names it, not before.
 
 With an address, every page has an edit link and every notebook has launch buttons for the services under
-``launch_buttons``. Without one the theme would be left with buttons that lead nowhere.
+``launch_buttons``. Without one the theme would be left with buttons that lead nowhere. Pages whose code stands in a
+text file get no launch buttons: those services open notebooks only.
 """
 
 from typing import Any
@@ -22,7 +23,14 @@ def link_repository(app: Sphinx, config: Config) -> None:
             options.pop(name, None)
 
 
+def launch_notebooks_only(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Take the theme's launch buttons off a page that is no notebook."""
+    if context.get("page_source_suffix") != ".ipynb" and "header_buttons" in context:
+        context["header_buttons"] = [b for b in context["header_buttons"] if b.get("label") != "launch-buttons"]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx, before the theme looks at its options."""
     app.connect("config-inited", link_repository, priority=100)
+    app.connect("html-page-context", launch_notebooks_only, priority=900)  # after the theme has put them there
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,6 +13,16 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/example/lifting"
+CONTENTS = "format: jb-book\nroot: intro\nchapters:\n  - file: 1_poses\n  - file: 2_text\n"
+TEXT_NOTEBOOK = """---
+file_format: mystnb
+kernelspec:
+  name: python3
+  display_name: Python 3
+---
+
+# A page with code, as text
+"""
 
 
 def settings(address: str) -> dict[str, Any]:
@@ -33,8 +43,9 @@ def test_links_follow_the_address(tmp_path: Path, address: str) -> None:
     book = tmp_path / "book"
     book.mkdir()
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(settings(address)), encoding="utf-8")
-    (book / "_toc.yml").write_text("format: jb-book\nroot: intro\nchapters:\n  - file: 1_poses\n", encoding="utf-8")
+    (book / "_toc.yml").write_text(CONTENTS, encoding="utf-8")
     (book / "intro.md").write_text("# A book\n\nText.\n", encoding="utf-8")
+    (book / "2_text.md").write_text(TEXT_NOTEBOOK, encoding="utf-8")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Poses")])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, book / "1_poses.ipynb")
@@ -43,9 +54,8 @@ def test_links_follow_the_address(tmp_path: Path, address: str) -> None:
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
 
-    pages = {
-        name: (tmp_path / "_build" / "html" / f"{name}.html").read_text(encoding="utf-8") for name in ("intro", "1_poses")
-    }
+    built = tmp_path / "_build" / "html"
+    pages = {name: (built / f"{name}.html").read_text(encoding="utf-8") for name in ("intro", "1_poses", "2_text")}
     expected = {
         "edit": (f"{ADDRESS}/edit/main/book/1_poses.ipynb", "1_poses"),
         "edit text": (f"{ADDRESS}/edit/main/book/intro.md", "intro"),
@@ -54,6 +64,7 @@ def test_links_follow_the_address(tmp_path: Path, address: str) -> None:
     }
     for what, (link, page) in expected.items():
         assert (f'href="{link}"' in pages[page]) is bool(address), what
+    assert "colab" not in pages["2_text"], "Colab opens notebooks only"
     if not address:
         for page in pages.values():
             assert not any(word in page for word in ("colab", "mybinder", "Suggest edit", "source-buttons"))
