@@ -9,10 +9,14 @@ after its question.
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import re
+import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +46,39 @@ PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-LONGEST_OUTPUT = 14  # lines of printed text that still fit a slide
+LONGEST_OUTPUT = 16  # lines of printed text that still fit a slide
 FEW_WORDS = 40  # an opening paragraph up to this length is shown whole
+# A slide of 1100 x 720 pixels with letters of 30 pixels (web/slides.css); estimates, in pixels.
+WIDTH, HEIGHT, LINE, CHARACTERS = 1040, 650, 39, 78
+PICTURE, SMALLEST = 430, 260  # height of a picture: at most, and at least where it has to make room for text
 
 markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
 dollarmath_plugin(markdown, renderer=lambda tex, how: rf"\[{tex}\]" if how["display_mode"] else rf"\({tex}\)")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a slide.
+
+    Attributes:
+        html: the part; ``HIGH`` in it stands for the height of a picture.
+        height: about how high it is, pixels.
+        opens: begins a new slide, unless there is only a heading before it.
+        picture: how much of the height is a picture, which may shrink.
+    """
+
+    html: str
+    height: int
+    opens: bool = False
+    picture: int = 0
+
+
+def written(text: str, *, opens: bool = False, fragment: bool = False, line: int = LINE) -> Piece:
+    """Rendered markdown as a piece."""
+    lines = sum(-(-max(1, len(row)) // CHARACTERS) for row in text.splitlines() if row.strip())
+    lines = max(lines, -(-len(text) // CHARACTERS))
+    body = markdown.render(text)
+    return Piece(f'<div class="fragment">{body}</div>' if fragment else body, line * lines + 18, opens)
 
 
 def plain(text: str, glued: dict[str, str]) -> str:
@@ -54,14 +86,17 @@ def plain(text: str, glued: dict[str, str]) -> str:
 
     def number(match: re.Match[str]) -> str:
         name, _, form = match[1].partition(":")
-        value = glued.get(name, "")
-        return format(float(value), form) if form and value else value
+        if name not in glued:
+            sys.exit(f"{{glue:text}}`{name}`: no cell glues that name; a slide would have a hole")
+        return format(float(glued[name]), form) if form else glued[name]
 
     text = re.sub(r"\{glue:text\}`([^`]+)`", number, text)
     text = re.sub(r"\s*\{cite:p\}`[^`]*`", "", text)
     text = re.sub(r"\{cite:t\}`[^`]*`", "the literature", text)
     text = re.sub(r"\{(?:eq|numref|ref)\}`[^`]*`", "above", text)
     text = re.sub(r"\{(?:term|doc)\}`([^`<]*?)(?:\s*<[^`]*>)?`", r"\1", text)
+    text = re.sub(r"\[\]\((\d)_\w+\)", r"chapter \1", text)
+    text = re.sub(r"\[\]\((\w+)\)", lambda m: m[1].replace("_", " "), text)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\{[a-z:-]+\}`[^`]*`", "", text)
     return re.sub(r"(?m)^\([\w-]+\)=\n", "", re.sub(r"\$\$ *\([\w-]+\)", "$$", text))
@@ -111,58 +146,82 @@ def opening(paragraph: str) -> str:
     return match[0] if match else one_line
 
 
-def text_slides(text: str) -> Iterator[str]:
-    """The slides of one markdown cell: headings, formulae, lists, questions, and the paragraph it opens with."""
-    body: list[str] = []
+def text_pieces(text: str) -> Iterator[Piece]:
+    """The pieces of one markdown cell: headings, formulae, lists, questions, and the paragraph it opens with."""
     opened = False
     for kind, piece in blocks(text):
-        if kind in ("heading", "equation", "list"):
-            opened = opened and kind != "heading"
-            body.append(markdown.render(re.sub(r"^#+", "##", piece)))
+        if kind == "heading":
+            opened = False
+            yield written(re.sub(r"^#+", "##", piece), opens=True, line=64)
+        elif kind == "equation":
+            yield Piece(markdown.render(piece), 110 + 75 * piece.count("\\\\"))
+        elif kind == "list":
+            yield written(piece)
         elif kind == "paragraph":
             if piece.startswith("**After"):
-                body.append(markdown.render(piece))
+                yield written(piece)
             elif not opened and not re.match(r"\*\*(Time|Files|You need)", piece):
-                body.append(markdown.render(opening(piece)))
+                yield written(opening(piece))
                 opened = True
         elif kind == "question":
-            if body:
-                yield "\n".join(body)
-            body = [markdown.render(piece)]
+            yield written(piece, opens=True)
         else:
             title, answer = folded(piece)
             if title.startswith("("):  # an option of a quiz: shown, its explanation one step later
-                body.append(markdown.render(f"**{title}**") + f'<div class="fragment">{markdown.render(answer)}</div>')
+                yield written(f"**{title}**")
+                yield written(answer, fragment=True)
             elif title != "Hint":
-                body.append(f'<div class="fragment">{markdown.render(f"**{title}.** {answer}")}</div>')
-    if body:
-        yield "\n".join(body)
+                yield written(f"**{title}.** {answer}", fragment=True)
 
 
-def output_slides(cell: Any) -> Iterator[str]:
+def picture(png: str, alt: str, words: str) -> Piece:
+    """A base64 picture, as large as fits, with its caption."""
+    wide, high = struct.unpack(">II", base64.b64decode(png[:44])[16:24])
+    height = int(min(PICTURE, high * WIDTH / wide, 1.7 * high))
+    caption = written(words) if words else Piece("", 0)
+    image = f'<img alt="{alt}" style="height: HIGHpx" src="data:image/png;base64,{png}">'
+    whole = height + int(0.8 * caption.height)
+    return Piece(f'{image}<div class="caption">{caption.html}</div>', whole, picture=height)
+
+
+def output_pieces(cell: Any) -> Iterator[Piece]:
     """Figures with their captions, stills of what moves in the page, and short printed tables."""
     words = cell.metadata.get("mystnb", {})
-    caption = markdown.render(plain(words.get("figure", {}).get("caption", ""), {}))
+    caption = plain(words.get("figure", {}).get("caption", ""), {})
     alt = html.escape(words.get("image", {}).get("alt", ""))
+    still = re.compile(r'<noscript><img alt="(.*?)" src="data:image/png;base64,(.*?)"></noscript>', re.DOTALL)
     for output in cell.outputs:
         data = output.get("data", {})
         if "image/png" in data:
-            yield f'<img alt="{alt}" src="data:image/png;base64,{data["image/png"].strip()}">{caption}'
-        elif still := re.search(r"<noscript>(<img .*?>)</noscript>", data.get("text/html", ""), re.DOTALL):
-            yield f"{still[1]}<p>This figure moves in the chapter.</p>"
+            yield picture("".join(data["image/png"].split()), alt, caption)
+        elif found := still.search(data.get("text/html", "")):
+            yield picture(found[2], found[1], f"{caption} It moves in the chapter.")
         elif output.get("name") == "stdout" and 1 < len(output.text.splitlines()) <= LONGEST_OUTPUT:
-            yield f"<pre>{html.escape(output.text)}</pre>"
+            lines = output.text.splitlines()
+            wide = " class='wide'" if max(map(len, lines)) > 80 else ""
+            yield Piece(f"<pre{wide}>{html.escape(output.text)}</pre>", 30 * len(lines) + 30)
 
 
-def deck(notebook: Any) -> str:
-    """All slides of an executed chapter."""
-    glued = {
-        output.metadata.scrapbook.name: output.data.get("text/plain", "").strip("'")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "scrapbook" in output.get("metadata", {})
-    }
-    stacks: list[list[str]] = [[]]
+def packed(pieces: Iterable[Piece]) -> Iterator[str]:
+    """Slides, each with as many pieces as fit; a picture shrinks a little to stay with the text before it."""
+    slide: list[str] = []
+    used = 0
+    for piece in pieces:
+        shrink = max(0, used + piece.height - HEIGHT)
+        full = shrink > 0 and piece.picture - shrink < SMALLEST
+        heading_alone = len(slide) == 1 and slide[0].startswith("<h2>")
+        if slide and (full or (piece.opens and not heading_alone)):
+            yield "\n".join(slide)
+            slide, used, shrink = [], 0, 0
+        slide.append(piece.html.replace("HIGH", str(piece.picture - shrink)) if piece.picture else piece.html)
+        used += piece.height - shrink
+    if slide:
+        yield "\n".join(slide)
+
+
+def deck(notebook: Any, glued: dict[str, str]) -> str:
+    """All slides of an executed chapter, with its glued values."""
+    stacks: list[list[Piece]] = [[]]
     left_out = False  # exercises and further reading are for the chapter
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -172,10 +231,10 @@ def deck(notebook: Any) -> str:
                     if not left_out:
                         stacks.append([])
                 if not left_out:
-                    stacks[-1] += text_slides(part)
+                    stacks[-1] += text_pieces(part)
         elif not left_out and "remove-cell" not in cell.metadata.get("tags", []):
-            stacks[-1] += output_slides(cell)
-    sections = ("\n".join(f"<section>{slide}</section>" for slide in stack) for stack in stacks if stack)
+            stacks[-1] += output_pieces(cell)
+    sections = ("\n".join(f"<section>{slide}</section>" for slide in packed(stack)) for stack in stacks if stack)
     return "\n".join(f"<section>{section}</section>" for section in sections)
 
 
@@ -192,8 +251,13 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in chapters:
         notebook = nbformat.read(path, as_version=4)
+        store = path.with_suffix(".glue.json")  # myst-nb keeps glued values beside the notebook
+        stored = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+        glued = {name: "".join(output["data"].values()).strip("'") for name, output in stored.items()}
         title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
-        (folder / f"{path.stem}.html").write_text(PAGE.format(title=title, slides=deck(notebook)), encoding="utf-8")
+        (folder / f"{path.stem}.html").write_text(
+            PAGE.format(title=title, slides=deck(notebook, glued)), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":
