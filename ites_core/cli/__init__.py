@@ -6,6 +6,7 @@ command that needs it, so that ``ites --help`` is quick.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -77,3 +78,6 @@ def main() -> None:
     except ItesError as error:
         print(f"ites: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        sys.exit(141)

@@ -180,6 +180,19 @@ def convert(
     print(f"{out}: {len(archive)} sequences, {archive.frames} frames; {len(failures)} files left out")
 
 
+@data.command(name="convert-coco")
+def convert_coco_command(folder: conf.Positional[Path], out: Path) -> None:
+    """Convert COCO's annotations of people to the archive that the data set "coco" is read from.
+
+    Args:
+        folder: where the zip of annotations was unpacked; it holds the folder annotations.
+        out: the archive to write; coco2017_fullbody.npz in the data folder is found by name.
+    """
+    from ites_core.data.coco_annotations import convert_coco
+
+    print(f"{out}: {convert_coco(folder, out)} people")
+
+
 @data.command(name="fit-sampler")
 def fit_sampler(data: str, out: Path, seed: int = 0) -> None:
     """Fit the pose sampler to the training subjects of an archive (needs scikit-learn).

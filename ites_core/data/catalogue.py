@@ -136,10 +136,7 @@ CATALOGUE: tuple[DataSet, ...] = (
         size="253 MB",
         page="https://cocodataset.org/#download",
         marks=("coco2017_fullbody.npz", "coco-keypoints/annotations_trainval2017.zip"),
-        next=(
-            "the keypoints are in {folder}/annotations/person_keypoints_*2017.json; no command converts them yet: "
-            "ites_core.data.keypoints.read_coco_keypoints says what {home}/coco2017_fullbody.npz must hold"
-        ),
+        next="ites data convert-coco {folder} --out {home}/coco2017_fullbody.npz",
         files=(
             RemoteFile(
                 "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
