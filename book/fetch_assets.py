@@ -58,7 +58,7 @@ PACKAGES = (
         root="dist",
         keep=("reveal.js", "reveal.css", "theme/white.css", "theme/fonts/*/*.css", "theme/fonts/*/*.woff"),
     ),
-    Package(  # only the page that lifts loads it
+    Package(  # only the page that lifts loads it; the archive has no licence, book/web/licences has it
         name="onnxruntime-web",
         version="1.30.0",
         sha512="q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
