@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file, for programs that have no torch: the lifter in the published page is one.
+"""A trained network as an ONNX file, for programs that have no torch, such as the page that lifts (chapter 8).
 
 The file does what :meth:`ites_core.checkpoint.Run.lift` does, normalisation included, so that nobody has to remember
 a factor:
@@ -16,6 +16,7 @@ Its metadata name the joints and hold what else a user needs, see :func:`metadat
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import logging
@@ -41,7 +42,7 @@ FORMAT = 1  # of the metadata
 
 
 class Lifter(nn.Module):
-    """A run's network between its normalisation and the root: what the ONNX file computes.
+    """A run's network between its normalisation and the root: what the ONNX file computes. Chapter 8.
 
     Args:
         run: a teacher or a student.
@@ -58,12 +59,12 @@ class Lifter(nn.Module):
 
 
 def metadata(run: Run) -> dict[str, str]:
-    """What the file says about itself; ONNX metadata are text, so lists are JSON.
+    """What the file says about itself; ONNX metadata are text, so lists are JSON. Chapter 8.
 
     ``joint_set``, ``joints``, ``parents``, ``pairs`` (left, right); ``input``, ``output``: their meaning;
     ``normalisation_factor``: already applied inside, multiplies root-centred image coordinates;
     ``metres_per_unit``; ``camera_distance``: t of the virtual camera, units; ``missing_joints``: whether NaN may
-    stand for a joint that nobody saw; ``stage``, ``settings``, ``seed``, ``steps``, ``data``: what was trained.
+    stand for a joint that nobody saw; ``stage``, ``network``, ``seed``, ``steps``, ``data``: what was trained, how.
     """
     body = run.skeleton
     return {
@@ -79,7 +80,7 @@ def metadata(run: Run) -> dict[str, str]:
         "camera_distance": repr(CAMERA_DISTANCE),
         "missing_joints": json.dumps(run.takes_missing_joints),
         "stage": run.stage,
-        "network": getattr(run.config, "network", run.stage),
+        "network": run.config.network,
         "seed": str(run.seed),
         "steps": str(run.step),
         "data": str(run.provenance.get("data", "")),
@@ -88,7 +89,7 @@ def metadata(run: Run) -> dict[str, str]:
 
 
 def export_onnx(run: Run, out: str | Path) -> float:
-    """Write a run's network as one ONNX file, after comparing it with torch on sampled poses.
+    """Write a run's network as one ONNX file, after comparing it with torch on sampled poses. Chapter 8.
 
     Args:
         run: a teacher or a student.
@@ -123,7 +124,7 @@ def export_onnx(run: Run, out: str | Path) -> float:
 
 
 def to_onnx(run: Run) -> bytes:
-    """The network as the bytes of an ONNX file, with a free batch size and :func:`metadata`.
+    """The network as the bytes of an ONNX file, with a free batch size and :func:`metadata`. Chapter 8.
 
     Raises:
         ItesError: the packages of the extra ``export`` are missing.
@@ -154,7 +155,7 @@ def to_onnx(run: Run) -> bytes:
 
 
 def compare(run: Run, network: bytes) -> float:
-    """Largest absolute difference between torch and onnxruntime over batches of several sizes, units.
+    """Largest absolute difference between torch and onnxruntime over batches of several sizes, units. Chapter 8.
 
     Raises:
         ItesError: onnxruntime is missing.
@@ -172,7 +173,7 @@ def compare(run: Run, network: bytes) -> float:
 
 
 def example_views(n: int) -> Tensor:
-    """(n, 17, 2) views of sampled people by a ring of cameras, the same every time."""
+    """(n, 17, 2) views of sampled people by a ring of cameras, the same every time. Chapter 8."""
     sequences = -(-n // 4)
     archive = PoseSampler.embedded().archive(sequences=sequences, frames=1, test_sequences=1, seed=0)
     return make_views(archive).image[:n]
@@ -180,8 +181,6 @@ def example_views(n: int) -> Tensor:
 
 def _needed(package: str) -> Any:
     """Import a package of the extra ``export``."""
-    import importlib
-
     try:
         return importlib.import_module(package)
     except ImportError:
