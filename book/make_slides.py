@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -190,16 +191,20 @@ def output_pieces(cell: Any) -> Iterator[Piece]:
     caption = plain(words.get("figure", {}).get("caption", ""), {})
     alt = html.escape(words.get("image", {}).get("alt", ""))
     still = re.compile(r'<noscript><img alt="(.*?)" src="data:image/png;base64,(.*?)"></noscript>', re.DOTALL)
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if "image/png" in data:
-            yield picture("".join(data["image/png"].split()), alt, caption)
-        elif found := still.search(data.get("text/html", "")):
-            yield picture(found[2], found[1], f"{caption} It moves in the chapter.")
-        elif output.get("name") == "stdout" and 1 < len(output.text.splitlines()) <= LONGEST_OUTPUT:
-            lines = output.text.splitlines()
-            wide = " class='wide'" if max(map(len, lines)) > 80 else ""
-            yield Piece(f"<pre{wide}>{html.escape(output.text)}</pre>", 30 * len(lines) + 30)
+    for printed, group in groupby(cell.outputs, key=lambda output: output.get("name") == "stdout"):
+        if printed:  # a long run prints in several parts
+            text = "".join(output.text for output in group)
+            lines = text.splitlines()
+            if 1 < len(lines) <= LONGEST_OUTPUT:
+                wide = ' class="wide"' if max(map(len, lines)) > 80 else ""
+                yield Piece(f"<pre{wide}>{html.escape(text)}</pre>", 30 * len(lines) + 30)
+            continue
+        for output in group:
+            data = output.get("data", {})
+            if "image/png" in data:
+                yield picture("".join(data["image/png"].split()), alt, caption)
+            elif found := still.search(data.get("text/html", "")):
+                yield picture(found[2], found[1], f"{caption} It moves in the chapter.")
 
 
 def packed(pieces: Iterable[Piece]) -> Iterator[str]:
