@@ -193,6 +193,21 @@ def convert_coco_command(folder: conf.Positional[Path], out: Path) -> None:
     print(f"{out}: {convert_coco(folder, out)} people")
 
 
+@data.command(name="convert-clip")
+def convert_clip_command(calibration: conf.Positional[Path], folder: conf.Positional[Path], out: Path) -> None:
+    """Convert a clip of calibrated cameras (Pose2Sim's calibration, OpenPose's BODY_25B) to one archive.
+
+    Args:
+        calibration: Calib_*.toml.
+        folder: holds one folder of OpenPose's JSON files a camera.
+        out: the archive to write; pose2sim_balancing_4view.npz in the data folder is found by name.
+    """
+    from ites_core.data.openpose_clip import convert_clip
+
+    cameras, frames = convert_clip(calibration, folder, out)
+    print(f"{out}: {cameras} cameras, {frames} frames")
+
+
 @data.command(name="fit-sampler")
 def fit_sampler(data: str, out: Path, seed: int = 0) -> None:
     """Fit the pose sampler to the training subjects of an archive (needs scikit-learn).

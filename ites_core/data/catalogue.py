@@ -191,8 +191,8 @@ CATALOGUE: tuple[DataSet, ...] = (
         page="https://github.com/perfanalytics/pose2sim",
         marks=("pose2sim_balancing_4view.npz", f"pose2sim-clip/{POSE2SIM_COMMIT}.zip"),
         next=(
-            "the detections are in the folder Pose2Sim/Demo under {folder}; no command converts them yet: "
-            "ites_core.data.keypoints.read_openpose_clip says what {home}/pose2sim_balancing_4view.npz must hold"
+            "ites data convert-clip CALIBRATION FOLDER --out {home}/pose2sim_balancing_4view.npz, with the file "
+            "Calib_*.toml and the folder of cam1_json to cam4_json in Pose2Sim/Demo under {folder}"
         ),
         files=(RemoteFile(f"https://github.com/perfanalytics/pose2sim/archive/{POSE2SIM_COMMIT}.zip"),),
     ),
