@@ -11,6 +11,7 @@ Conventions, here and everywhere in the package:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ from ites_core.skeleton import H36M17, Skeleton
 CAMERA_DISTANCE = 5.0  # t in the paper: from the virtual camera to the root, in units
 MIN_DEPTH = 1.0  # z is clamped here, so that a joint near the camera plane cannot explode
 
-RotationFamily = Literal["haar", "axis_angle", "vertical", "in_plane"]
+ELEVATION = 9.0  # degrees: how far a camera that films people looks down on them, typically
+
+RotationFamily = Literal["haar", "axis_angle", "vertical", "in_plane", "gravity"]
 
 
 def project(points: Tensor, distance: float = CAMERA_DISTANCE, min_depth: float = MIN_DEPTH) -> Tensor:
@@ -114,6 +117,7 @@ def random_rotations(
     uniform in [0, pi], which favours small rotations: the authors' release draws the teacher's
     rotations so. ``vertical``: about the camera's y axis, angle uniform in [0, 2 pi): the release's
     choice for the student. ``in_plane``: about the optical axis, angle uniform in [0, 2 pi): turns the picture.
+    ``gravity``: about the vertical of the room, for a camera that looks down by :data:`ELEVATION`; angle as before.
 
     Args:
         shape: number of rotations, or their batch shape.
@@ -139,6 +143,10 @@ def random_rotations(
         zero = torch.zeros_like(angle)
         about = [zero, angle, zero] if family == "vertical" else [zero, zero, angle]
         return rotation_from_vector(torch.cat(about, dim=-1))
+    if family == "gravity":
+        down = math.radians(ELEVATION)
+        tilt = rotation_from_vector(torch.tensor([down, 0.0, 0.0], device=device))
+        return tilt @ random_rotations(size, generator, "vertical") @ tilt.mT
     raise ItesError(f"unknown rotation family {family!r}: expected one of {', '.join(get_args(RotationFamily))}")
 
 

@@ -3,7 +3,8 @@
 Where the paper, the authors' release and plain sense differ, the choice is a field here and the
 presets name the combination: ``paper`` follows the text, ``official`` the release as far as its
 choices are fields, ``small`` trains in minutes on two cores, ``smoke`` in seconds, for tests. ``full`` has the
-paper's size and number of epochs, the choices of ``small`` and batches for a GPU.
+paper's size and number of epochs, the choices of ``small`` and batches for a GPU. ``beyond`` leaves the paper: the
+teacher of ``small`` and a student with the priors of :mod:`ites_core.priors` (chapter 9).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ites_core.errors import ItesError
 from ites_core.losses import LossForm
 from ites_core.models.graph import Graph
 
-PresetName = Literal["paper", "official", "full", "small", "smoke"]
+PresetName = Literal["paper", "official", "full", "small", "smoke", "beyond"]
 Noise = Literal["none", "detector"]
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -111,6 +112,12 @@ class StudentConfig(TrainingConfig):
         dropout: share of features that ``mlp`` drops.
         graph: both terms of the adaptive graph convolution, or one (Table 8).
         weight_kd, weight_rec: lambda_KD and lambda_REC; 0 leaves the loss out.
+        mirror_pictures: learn from every picture and its mirror image; the teacher's label is the mean of both.
+        free_rotations: share of the cycle's rotations that are drawn uniformly, whatever ``rotations`` says.
+        weight_bones: of the pull to the teacher's median proportions; 0 leaves it out. As the next one, a prior of
+            :mod:`ites_core.priors`, not of the paper.
+        weight_density: of the pull of turned bodies' pictures to common 2D poses; 0 leaves it out.
+        density_steps: how long the density is learnt.
     """
 
     epochs: PositiveInt = 30
@@ -121,6 +128,11 @@ class StudentConfig(TrainingConfig):
     graph: Graph = "both"
     weight_kd: float = 5.0
     weight_rec: float = 1.0
+    mirror_pictures: bool = False
+    free_rotations: float = 0.0
+    weight_bones: float = 0.0
+    weight_density: float = 0.0
+    density_steps: PositiveInt = 2500
 
 
 _RELEASE: dict[str, Any] = {
@@ -164,8 +176,15 @@ STUDENT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "channels": 8, "blocks": 2, "epochs": 100, "max_steps": 30, "batch_size": 64,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
-        "rotations": "vertical", "validations": 2,
+        "rotations": "vertical", "validations": 2, "density_steps": 20,
     },
+}  # fmt: skip
+
+TEACHER_PRESETS["beyond"] = TEACHER_PRESETS["small"]
+STUDENT_PRESETS["beyond"] = {
+    **STUDENT_PRESETS["small"], "network": "resfc", "channels": 256, "blocks": 4, "max_steps": 3000, "batch_size": 256,
+    "clip": 5.0, "rotations": "gravity", "free_rotations": 0.3, "mirror_pictures": True,
+    "weight_kd": 2.0, "weight_rec": 3.0, "weight_bones": 1.0, "weight_density": 1.0,
 }  # fmt: skip
 
 C = TypeVar("C", bound=TrainingConfig)

@@ -59,7 +59,7 @@ def train_ensemble(tasks: Sequence[Task], *, progress: bool = True, speed: Speed
         total = torch.stack([weight[name] * result[name] for name in weight if name in result]).sum(dim=0)
         return result | {"total": total}
 
-    trained = list(parameters.values())
+    trained = [p for p in parameters.values() if p.requires_grad]  # not a prior's
     optimiser = make_optimiser(config, trained, device)
     step = TrainingStep(
         losses,
@@ -104,13 +104,11 @@ def _common(tasks: Sequence[Task]) -> TeacherConfig | StudentConfig:
     """The settings that all tasks share.
 
     Raises:
-        ItesError: nothing to train, settings or data that differ, clipping (which would look at all runs together).
+        ItesError: nothing to train, settings or data that differ.
     """
     if not tasks:
         raise ItesError("ensemble: found no task, expected at least one")
     first = tasks[0].run.config
-    if first.clip is not None:
-        raise ItesError("ensemble: clip would scale all runs by their common gradient; train them one by one")
     same = {f.name: getattr(first, f.name) for f in fields(first) if not f.name.startswith("weight_")}
     for task in tasks:
         config = task.run.config

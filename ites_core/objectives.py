@@ -13,6 +13,7 @@ from ites_core.camera import full_precision, project, random_rotations, rotate
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.models import C3DPO, DepthStudent, DictionaryModel, Teacher
 from ites_core.models.c3dpo import visible
+from ites_core.priors import BodyPriors
 
 Losses = dict[str, Tensor]
 
@@ -26,15 +27,21 @@ class Objective(nn.Module):
         network: the teacher or the student.
         config: form and weights of the losses.
         truth: the targets of a batch are measured depths, not a teacher's.
+        priors: for a student whose settings weigh them.
     """
 
     def __init__(
-        self, network: DictionaryModel | DepthStudent, config: TeacherConfig | StudentConfig, truth: bool = False
+        self,
+        network: DictionaryModel | DepthStudent,
+        config: TeacherConfig | StudentConfig,
+        truth: bool = False,
+        priors: BodyPriors | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.config = config
         self.truth = truth
+        self.priors = priors
 
     def forward(self, batch: tuple[Tensor, ...], rotations: Tensor, epoch: float = 0.0) -> Losses:
         """The losses of one batch.
@@ -50,7 +57,7 @@ class Objective(nn.Module):
             x, label = batch
             if self.truth:
                 return supervised_losses(network, x, label, config)
-            return student_losses(network, x, label, rotations, config)
+            return student_losses(network, x, label, rotations, config, self.priors)
         (x,) = batch
         if isinstance(network, C3DPO):
             return c3dpo_losses(network, x, rotations, config)
@@ -62,7 +69,12 @@ def weights_of(config: TeacherConfig | StudentConfig) -> dict[str, float]:
     """The weight of each loss, by the loss's name."""
     if isinstance(config, TeacherConfig):
         return {"rep": config.weight_rep, "ric": config.weight_ric}
-    return {"kd": config.weight_kd, "rec": config.weight_rec}
+    return {
+        "kd": config.weight_kd,
+        "rec": config.weight_rec,
+        "bones": config.weight_bones,
+        "density": config.weight_density,
+    }
 
 
 def draw_rotations(config: TeacherConfig | StudentConfig, count: int, generator: torch.Generator) -> Tensor:
@@ -77,13 +89,20 @@ def draw_rotations(config: TeacherConfig | StudentConfig, count: int, generator:
         generator: source of the randomness; the result lives on its device.
 
     Returns:
-        (B, V, 3, 3) for the cycle with V rotated views of each pose; for C3DPO (B, 2, 3, 3), a turn in the picture and
-        a turn in space.
+        (B, V, 3, 3) for the cycle with V rotated views of each pose, and one more that stays upright where a density
+        judges it; for C3DPO (B, 2, 3, 3), a turn in the picture and a turn in space.
     """
     if config.network == "c3dpo":
         turns = [random_rotations(count, generator, family) for family in ("in_plane", config.rotations)]
         return torch.stack(turns, dim=1)
-    return random_rotations((count, config.rotations_per_pose), generator, config.rotations)
+    shape = (count, config.rotations_per_pose)
+    rotations = random_rotations(shape, generator, config.rotations)
+    if isinstance(config, StudentConfig) and config.free_rotations:
+        free = torch.rand(*shape, 1, 1, generator=generator, device=rotations.device) < config.free_rotations
+        rotations = torch.where(free, random_rotations(shape, generator, "haar"), rotations)
+    if isinstance(config, StudentConfig) and config.weight_density:
+        rotations = torch.cat([rotations, random_rotations((count, 1), generator, config.rotations)], dim=1)
+    return rotations
 
 
 def teacher_losses(teacher: Teacher, x: Tensor, rotations: Tensor, config: TeacherConfig, epoch: float = 0.0) -> Losses:
@@ -115,8 +134,17 @@ def teacher_losses(teacher: Teacher, x: Tensor, rotations: Tensor, config: Teach
     return result
 
 
-def student_losses(student: DepthStudent, x: Tensor, label: Tensor, rotations: Tensor, config: StudentConfig) -> Losses:
+def student_losses(
+    student: DepthStudent,
+    x: Tensor,
+    label: Tensor,
+    rotations: Tensor,
+    config: StudentConfig,
+    priors: BodyPriors | None = None,
+) -> Losses:
     """The losses of one batch in stage 2: L_s = lambda_KD L_KD + lambda_REC L_REC. Chapter 4.
+
+    ``priors`` adds two losses that the paper does not have. Chapter 9.
 
     Args:
         student: F_s, in training mode.
@@ -124,21 +152,29 @@ def student_losses(student: DepthStudent, x: Tensor, label: Tensor, rotations: T
         label: (B, N) depths (R Y)_z of the frozen teacher, relative to the root, units.
         rotations: (B, V, 3, 3) of :func:`draw_rotations`.
         config: form and weights of the losses.
+        priors: bones and density, for weights above 0.
 
     Returns:
-        ``{"total", "kd", "rec"}``, scalars; a loss of weight 0 is not computed.
+        ``{"total", "kd", "rec", "bones", "density"}``, scalars; a loss of weight 0 is not computed.
     """
     pose = student(x)
+    turns = rotations[:, : config.rotations_per_pose]
     result = {"total": x.new_zeros(())}
     if config.weight_kd > 0:
         kd = losses.distillation(pose[..., 2], label, config.loss)
         result |= {"total": config.weight_kd * kd, "kd": kd}
     if config.weight_rec > 0:
-        turned = rotate(pose.unsqueeze(1), rotations)
+        turned = rotate(pose.unsqueeze(1), turns)
         with frozen_statistics(student):
-            again = student(project(turned).flatten(0, 1)).unflatten(0, rotations.shape[:2])
+            again = student(project(turned).flatten(0, 1)).unflatten(0, turns.shape[:2])
         rec = losses.rotation_equivariance(again, turned, config.loss)
         result |= {"total": result["total"] + config.weight_rec * rec, "rec": rec}
+    if priors is not None and config.weight_bones > 0:
+        bones = priors.bone_loss(pose)
+        result |= {"total": result["total"] + config.weight_bones * bones, "bones": bones}
+    if priors is not None and config.weight_density > 0:
+        density = priors.density_loss(project(rotate(pose, rotations[:, -1])))
+        result |= {"total": result["total"] + config.weight_density * density, "density": density}
     return result
 
 

@@ -116,7 +116,10 @@ class TrainingStep:
         self.optimiser.zero_grad(set_to_none=True)
         result["total"].sum().backward()
         if self.config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+            if len(self.seeds) > 1:
+                clip_each(self.parameters, self.config.clip)
+            else:
+                torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         self.optimiser.step()
         for name, value in result.items():
             if name not in self.sums:
@@ -158,6 +161,20 @@ def compiled_blocks(network: nn.Module) -> list[tuple[nn.Module, Callable[..., T
     """
     blocks = [m for m in network.modules() if isinstance(m, ResidualBlock | GraphBlock)]
     return [(block, torch.compile(block.forward, dynamic=False)) for block in blocks]
+
+
+def clip_each(parameters: Sequence[Tensor], limit: float) -> None:
+    """Clip the gradients of several networks, each by its own norm.
+
+    Args:
+        parameters: stacked, the networks first in each.
+        limit: largest norm that a network's gradient keeps.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()  # (networks,)
+    factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+    for g in gradients:
+        g.mul_(factor.view(-1, *[1] * (g.ndim - 1)))
 
 
 def root_is_pinned(config: TrainingConfig, epoch: float) -> bool:

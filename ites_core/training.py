@@ -6,6 +6,7 @@ The data are tensors, there is no loader. :mod:`ites_core.loop` holds the loop t
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -14,17 +15,20 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ites_core.camera import CAMERA_DISTANCE, Normalisation
+from ites_core.camera import CAMERA_DISTANCE, Normalisation, unproject
 from ites_core.checkpoint import Run, build_model, camera_pose, provenance
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.data import CameraRing, CameraViews, Motion, ViewArchive, make_views
 from ites_core.data.noise import NOISE, complete, observe
+from ites_core.density import fit_density
 from ites_core.distributed import join_team
 from ites_core.errors import ItesError
 from ites_core.factorisation import mean_body
 from ites_core.loop import Task, TensorData, fit
 from ites_core.models import DictionaryModel, MeanPose
 from ites_core.objectives import Objective
+from ites_core.priors import BodyPriors, mirrored, typical_bones
+from ites_core.skeleton import Skeleton
 from ites_core.step import Speed
 
 VALIDATION_VIEWS = 2048  # held-out views that are scored during training
@@ -108,9 +112,31 @@ def student_task(archive: Motion, teacher: Run, config: StudentConfig, *, seed: 
     weights = save({k: v.detach().cpu().contiguous() for k, v in teacher.model.state_dict().items()})
     run.provenance["teacher_sha256"] = hashlib.sha256(weights).hexdigest()
     teacher.model.to(where).eval()
-    with torch.no_grad():
-        label = torch.cat([camera_pose(teacher.model, part)[..., 2] for part in x.split(8192)])
-    return Task(run, Objective(run.model, config), TensorData((x, label)), validation, where)
+    started = time.monotonic()
+    label = _labels(teacher, x)
+    mirror = list(archive.skeleton.mirror)
+    if config.mirror_pictures:
+        other = mirrored(x, archive.skeleton)
+        label = (label + _labels(teacher, other)[:, mirror]) / 2
+        x, label = torch.cat([x, other]), torch.cat([label, label[:, mirror]])
+    priors = _priors(x, label, config, archive.skeleton, seed)
+    run.provenance["seconds"] = time.monotonic() - started
+    return Task(run, Objective(run.model, config, priors=priors), TensorData((x, label)), validation, where)
+
+
+@torch.no_grad()
+def _labels(teacher: Run, x: Tensor) -> Tensor:
+    """Depths (M, N) of a teacher for normalised 2D poses (M, N, 2), units."""
+    return torch.cat([camera_pose(teacher.model, part)[..., 2] for part in x.split(8192)])
+
+
+def _priors(x: Tensor, label: Tensor, config: StudentConfig, skeleton: Skeleton, seed: int) -> BodyPriors | None:
+    """The priors that a student's settings weigh, learnt from its pictures and its teacher's depths."""
+    if not (config.weight_bones or config.weight_density):
+        return None
+    bones = typical_bones(unproject(x, label), skeleton) if config.weight_bones else None
+    density = fit_density(x, seed, config.density_steps) if config.weight_density else None
+    return BodyPriors(bones, density, skeleton, config.batch_size, seed).to(x.device)
 
 
 def train_supervised(

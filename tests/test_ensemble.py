@@ -80,7 +80,6 @@ def test_what_cannot_be_stacked(tiny_archive: MocapArchive) -> None:
         ([], "found no task"),
         ([task(), task(width=16)], "different settings"),
         ([task(), task(weight_ric=0.0)], "weight 0 in some runs only"),
-        ([task(clip=1.0)], "clip would scale"),
     ):
         with pytest.raises(ItesError, match=message):
             train_ensemble(tasks, progress=False)  # type: ignore[arg-type]

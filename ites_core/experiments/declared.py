@@ -30,6 +30,16 @@ _TABLE_1 = {f"{label}, GT": system for label, system in _OURS.items()} | {
 }
 _TABLE_2 = {"ITES-T": "teacher", "ITES-TS": "student"}
 
+_PARTS = {
+    "without density": "The density of 2D poses",
+    "without bones": "The pull to the teacher's median proportions",
+    "without cycle": "The cycle",
+    "without free rotations": "A share of free rotations in the cycle",
+    "without elevation": "Knowing that cameras look slightly down",
+    "without mirror pictures": "Learning from mirrored pictures too",
+}
+_BEYOND = [name for name in SYSTEMS if name.startswith("beyond")]
+
 EXPERIMENTS: dict[str, Experiment] = {
     e.name: e
     for e in (
@@ -343,6 +353,23 @@ EXPERIMENTS: dict[str, Experiment] = {
                         "The pictures of a person in a photograph say neither how far nor through which lens, and most "
                         "people in photographs face the camera: the cycle sees few sides of them."
                     ),
+                ),
+            ),
+        ),
+        Experiment(
+            "beyond",
+            "Beyond the paper: priors that need no 3D data, left out one by one",
+            _lines("teacher on the rays", "student ResFC", *_BEYOND, "supervised"),
+            (Column("P-MPJPE", "P-MPJPE"), Column("P-MPJPE, another system", "P-MPJPE", "another system")),
+            (
+                Claim(
+                    "With all priors the student is better than the paper's network of the same size.",
+                    (("beyond", "student ResFC"), ("beyond @ another system", "student ResFC @ another system")),
+                    source="ours",
+                ),
+                *(
+                    Claim(f"{part} helps.", (("beyond", f"beyond {without}"),), source="ours")
+                    for without, part in _PARTS.items()
                 ),
             ),
         ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ites_core.config import StudentConfig, TeacherConfig, student_config, teacher_config
+from ites_core.config import STUDENT_PRESETS, StudentConfig, TeacherConfig, student_config, teacher_config
 from ites_core.errors import ItesError
 
 Scale = Literal["paper", "small", "brief", "smoke"]
@@ -89,6 +89,13 @@ _MLP: dict[str, Any] = {
 }  # fmt: skip
 _MLP_SMALL = {"max_steps": 6000}
 
+
+def _beyond(name: str = "", teacher: str = "teacher", motion: Learning = "recordings", **changes: Any) -> System:
+    """The preset ``beyond``, which leaves the paper, at every scale; its parts left out one by one (chapter 9)."""
+    settings = STUDENT_PRESETS["beyond"] | changes
+    return System(f"beyond {name}".strip(), "student", settings, {}, teacher, motion)
+
+
 _ALL = (
     System("all depths zero", "untrained", {"network": "zero"}),
     System("mean pose", "untrained", {"network": "mean"}),
@@ -121,6 +128,16 @@ _ALL = (
     _student("IMG", "teacher IMG", noise="detector"),
     System("supervised", "supervised", _MLP, _MLP_SMALL),
     System("supervised IMG", "supervised", _MLP | {"noise": "detector"}, _MLP_SMALL),
+    _beyond(),
+    _beyond("without density", weight_density=0.0, weight_kd=5.0),
+    _beyond("without bones", weight_bones=0.0),
+    _beyond("without cycle", weight_rec=0.0),
+    _beyond("without free rotations", free_rotations=0.0),
+    _beyond("without elevation", rotations="vertical"),
+    _beyond("without mirror pictures", mirror_pictures=False),
+    _beyond("KD alone", weight_rec=0.0, weight_bones=0.0, weight_density=0.0, mirror_pictures=False),
+    _beyond("IMG", "teacher IMG", noise="detector"),
+    _beyond("from COCO", "teacher from COCO", "coco"),
 )
 
 SYSTEMS: dict[str, System] = {system.name: system for system in _ALL}

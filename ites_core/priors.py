@@ -1,0 +1,137 @@
+"""What is known about bodies and pictures without any 3D data: four priors of the student "beyond" (chapter 9).
+
+* Symmetry: a mirrored picture of a body is the picture of a body (:func:`mirrored`).
+* Bones: bodies have nearly the same proportions; the teacher's own median stands for them (:func:`typical_bones`).
+* Gravity: turned about the vertical, a body in a recording is a body in a recording (``rotations="gravity"``).
+* Density: then its picture must look like a recorded picture, as a network that removes noise from 2D poses judges
+  (:class:`PoseDensity`).
+
+None of them is in the paper; each is a field of :class:`ites_core.config.StudentConfig` that is off by default.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ites_core.camera import CAMERA_DISTANCE, full_precision
+from ites_core.skeleton import Skeleton
+
+TOLERANCE = 0.1  # of relative bone lengths: where the pseudo-Huber loss turns from a square into a norm
+NOISE = (0.03, 0.3)  # units: the noise with which a density judges the student's pictures
+
+
+def mirrored(points: Tensor, skeleton: Skeleton) -> Tensor:
+    """The body's mirror image: x changes its sign, left and right joints their places.
+
+    Args:
+        points: (..., N, D), D = 2 picture or 3 space, root-centred.
+        skeleton: the joint set.
+
+    Returns:
+        The same shape. Applied twice, it gives the points back.
+    """
+    sign = torch.ones(points.shape[-1], dtype=points.dtype, device=points.device)
+    sign[0] = -1
+    return points[..., list(skeleton.mirror), :] * sign
+
+
+def relative_bones(poses: Tensor, skeleton: Skeleton) -> Tensor:
+    """Bone lengths over their mean: (..., N, 3) to (..., N - 1), free of any unit."""
+    lengths = skeleton.bone_lengths(poses)
+    return lengths / lengths.mean(dim=-1, keepdim=True).clamp(min=1e-6)
+
+
+def typical_bones(poses: Tensor, skeleton: Skeleton) -> Tensor:
+    """Median proportions of many bodies, left and right alike: (M, N, 3) to (N - 1,)."""
+    median = relative_bones(poses, skeleton).median(dim=0).values
+    child = [c for _, c in skeleton.bones]
+    partner = [child.index(skeleton.mirror[c]) for c in child]
+    return (median + median[partner]) / 2
+
+
+class PoseDensity(nn.Module):
+    """A denoiser of 2D poses: from a noisy one, and the size of its noise, it predicts the clean one.
+
+    Where the noise is Gaussian of variance s^2, the best denoiser D has (D(y) - y) / s^2 equal to the gradient of the
+    log density of noisy poses (Tweedie's formula): D moves a picture to where pictures are more common.
+    :func:`ites_core.density.fit_density` trains it.
+
+    Args:
+        joints: N.
+        width, blocks: of a residual perceptron.
+    """
+
+    def __init__(self, joints: int, width: int = 384, blocks: int = 3) -> None:
+        super().__init__()
+        self.first = nn.Linear(2 * joints + 1, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(blocks)
+        )
+        self.last = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * joints))
+
+    def forward(self, noisy: Tensor, noise: Tensor) -> Tensor:
+        """Clean poses (B, 2 N) from noisy ones, both in units, and the noise's standard deviation (B, 1)."""
+        scaled = noisy / (noise.square() + 0.1).sqrt()
+        h = self.first(torch.cat([scaled, noise.log() / 2], dim=1))
+        for block in self.blocks:
+            h = h + block(h)
+        out: Tensor = noisy + noise * self.last(h)
+        return out
+
+
+def in_units(image: Tensor) -> Tensor:
+    """Normalised 2D poses (B, N, 2) as flat vectors (B, 2 N) of units in the plane of the root."""
+    return CAMERA_DISTANCE * image.flatten(1)
+
+
+class BodyPriors(nn.Module):
+    """Bones and density as losses on a student's poses.
+
+    The noise of the b-th pose of a batch is drawn once and for all. Which pose stands there is random enough, and the
+    losses stay functions of what goes in, as :func:`ites_core.objectives.draw_rotations` asks for.
+
+    Args:
+        bones: (N - 1,) of :func:`typical_bones`; None without that loss.
+        density: frozen; None without that loss.
+        skeleton: the joint set.
+        batch: poses a step.
+        seed: of the noise.
+    """
+
+    bones: Tensor | None
+    noise: Tensor
+    size: Tensor
+
+    def __init__(
+        self, bones: Tensor | None, density: PoseDensity | None, skeleton: Skeleton, batch: int, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.skeleton = skeleton
+        self.density = density
+        self.register_buffer("bones", bones)
+        low, high = NOISE
+        size = low * (high / low) ** torch.linspace(0, 1, batch).unsqueeze(1)
+        generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("size", size)
+        self.register_buffer("noise", size * torch.randn(batch, 2 * len(skeleton), generator=generator))
+
+    def bone_loss(self, poses: Tensor) -> Tensor:
+        """Pseudo-Huber distance of (B, N, 3) poses' proportions from the typical ones, summed over bones; scalar."""
+        assert self.bones is not None
+        off = (relative_bones(poses, self.skeleton) - self.bones) / TOLERANCE
+        return (TOLERANCE * ((1 + off.square()).sqrt() - 1)).sum(dim=-1).mean()
+
+    def density_loss(self, image: Tensor) -> Tensor:
+        """Distance of pictures (B, N, 2) from what the density makes of them plus noise; scalar.
+
+        The cleaned picture is a constant (regularisation by denoising), so the gradient pulls each picture to where
+        pictures are more common. B is at most the batch.
+        """
+        assert self.density is not None
+        with full_precision(image):
+            flat = in_units(image.float())
+            size = self.size[: len(flat)]
+            with torch.no_grad():
+                clean = self.density(flat + self.noise[: len(flat)], size)
+            return ((flat - clean).square().sum(dim=1, keepdim=True) / size).mean()
