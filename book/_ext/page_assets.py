@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 def adjust_page_assets(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Add plotly.js and the lifter to a page that calls them, and drop the state of widgets."""
     if "Plotly.newPlot" in context.get("body", ""):
-        app.add_js_file("plotly/plotly.min.js", priority=100)
+        app.add_js_file("figures_on_sight.js", priority=100)  # which loads plotly.js
     if 'id="lifter"' in context.get("body", ""):
         app.add_js_file("lifter/lifter.js", type="module")
         app.add_css_file("lifter/lifter.css")

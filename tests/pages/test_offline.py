@@ -1,6 +1,7 @@
-"""The whole site with the network off: every page opens, draws its maths and its figures, and is soon ready.
+"""The whole site with the network off: every page opens, sets its formulae, shows its pictures, and is soon ready.
 
-Screenshots of every page, light, dark and as wide as a phone, stay in _build/screenshots.
+Figures that move are drawn when they come into sight; test_pages.py looks at each of them. Screenshots of every page,
+light, dark and as wide as a phone, stay in _build/screenshots.
 """
 
 from __future__ import annotations
@@ -30,9 +31,6 @@ UNDRAWN = """() => {
     for (const image of document.images) {
         const drawn = image.complete && image.naturalWidth;
         if (!drawn && image.checkVisibility()) faults.push("image " + image.src.slice(0, 80));
-    }
-    for (const plot of document.querySelectorAll(".plotly-graph-div")) {
-        if (!plot.querySelector(".main-svg")) faults.push("figure " + plot.id);
     }
     for (const formula of document.querySelectorAll("main .math")) {
         if (!formula.querySelector("mjx-container > svg")) faults.push("formula " + formula.textContent.slice(0, 60));

@@ -100,7 +100,8 @@ def test_figures_move_by_keyboard(browser: Browser, site: str, name: str) -> Non
         [div._fullData.map((t) => [t.x, t.y, t.z, t.width]), div.layout.scene, div.layout.title])"""
     for k in range(plots.count()):
         plot = plots.nth(k)
-        plot.scroll_into_view_if_needed()
+        plot.scroll_into_view_if_needed()  # which is when it is drawn; its controls are made last
+        page.wait_for_function("(div) => div.hasAttribute('aria-label')", arg=plot.element_handle())
         slider = plot.locator("xpath=following::input[@type='range'][1]")
         before, drawn = slider.input_value(), plot.evaluate(state)
         slider.focus()
