@@ -158,8 +158,11 @@ def test_a_chapter_has_everything_a_chapter_has(path: Path) -> None:
     assert len(moving) >= 2, f"{len(moving)} figures that move"
     assert len(live) >= 2, f"{len(live)} live twins"
     quiz = text.split("## Quiz")[1].split("\n## ")[0]
-    assert len(re.findall(r"(?m)^\*\*\d\.\*\*", quiz)) >= 3
-    assert quiz.count("**Right") >= 3, "every question has an option that says Right"
+    questions = re.split(r"(?m)^(?=\*\*\d\.\*\*)", quiz)[1:]
+    assert 3 <= len(questions) <= 5
+    for question in questions:
+        assert len(re.findall(r"\{dropdown\} \(\w\)", question)) >= 3, f"too few options: {question[:60]}"
+        assert question.count("**Right") == 1, f"one option is right: {question[:60]}"
 
 
 @each_chapter
