@@ -237,7 +237,7 @@ def test_unseen_joints_are_flagged_and_completed_ones_are_where_the_prior_says(r
     np.testing.assert_array_equal(lifted.origin, np.where(gone, COMPLETED, SEEN))
     assert lifted.done.all() and (lifted.score[gone] == 0).all()
     np.testing.assert_allclose(lifted.picture.numpy()[~gone], x[..., :2][~gone], atol=1e-2)
-    assert "3 joints of 3 people completed" in lifted.summary()
+    assert "3 joints of 3 poses completed" in lifted.summary()
     other = x.copy()
     other[1, J["RWrist"], :2] += 500  # nobody believed that anyway
     torch.testing.assert_close(lift(other, joints="h36m17", weights=run).pose, lifted.pose)
@@ -366,7 +366,7 @@ def test_the_command_writes_what_the_suffix_says(
         status = ites("lift", detections, "--weights", weights, "--out", out, "--fps", 24, monkeypatch=monkeypatch)
         printed = capsys.readouterr()
         assert status == 0, printed.err
-        assert "1 person in 4 frames" in printed.out or "4 people in 4 frames, 4 lifted" in printed.out
+        assert "in 4 frames: 4 of 4 poses lifted" in printed.out
         assert f"{out}: written" in printed.out and out.stat().st_size > 500
 
 

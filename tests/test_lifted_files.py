@@ -331,7 +331,7 @@ def test_the_page_opens_without_a_network(tmp_path: Path, chromium: str) -> None
         page.goto(path.as_uri())
         page.wait_for_selector(".js-plotly-plot .slider-label")
         assert page.title() == "Lifted poses: made.json"
-        assert "11 lifted" in page.inner_text("p") and "1 joint of 1 person completed" in page.inner_text("p")
+        assert "11 of 12 poses lifted" in page.inner_text("p") and "1 joint of 1 pose completed" in page.inner_text("p")
         assert "frame 10, person 0" in (page.text_content(".slider-label") or "")
         plot = "document.querySelector('.js-plotly-plot')"
         before = page.evaluate(f"Array.from({plot}.data[0].x)")

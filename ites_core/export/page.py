@@ -35,7 +35,10 @@ def html_text(lifted: Lifted, person: int | None = None) -> str:
     pictures = {k: _picture(lifted, k) for k in shown}
     radius = 1.05 * max(float(lifted.pose[k].abs().max()) for k in shown)
     flat = 1.1 * max(float(p.abs().max()) for p in pictures.values())
-    labels = {_label(lifted, int(k)): int(k) for k in shown}
+    labels: dict[str, int] = {}
+    for k in map(int, shown):
+        label = _label(lifted, k)
+        labels[f"{label}, row {k}" if label in labels else label] = k
 
     def make(k: int) -> go.Figure:
         fig = pose_figure(lifted.pose[k], unit="m", image=pictures[k], radius=radius, image_radius=flat, height=560)
@@ -81,4 +84,4 @@ def _label(lifted: Lifted, k: int) -> str:
     image = lifted.images[int(lifted.frame[k])]
     where = f"frame {lifted.frame[k]}" if lifted.film else image
     who = f", person {lifted.person[k]}" if lifted.person[k] >= 0 else ""
-    return f"{where}{who} (row {k})"
+    return f"{where}{who}"

@@ -92,14 +92,16 @@ class Lifted:
         """What was lifted, in a few lines."""
         done = self.done
         joints = self.completed[done]
-        lines = [
-            f"{_count(len(self), 'person', 'people')} in "
-            f"{_count(len(np.unique(self.frame)), *(('frame', 'frames') if self.film else ('picture', 'pictures')))}, "
-            f"{int(done.sum())} lifted",
-        ]
+        if self.film:
+            who = _count(len(np.unique(self.person)), "person", "people")
+            where = _count(len(np.unique(self.frame)), "frame", "frames")
+            lines = [f"{who} in {where}: {int(done.sum())} of {_count(len(self), 'pose', 'poses')} lifted"]
+        else:
+            where = _count(len(np.unique(self.frame)), "picture", "pictures")
+            lines = [f"{_count(len(self), 'person', 'people')} in {where}, {int(done.sum())} lifted"]
         if joints.any():
             guessed = _count(int(joints.sum()), "joint", "joints")
-            whose = _count(int(joints.any(axis=1).sum()), "person", "people")
+            whose = _count(int(joints.any(axis=1).sum()), "pose", "poses")
             lines.append(f"{guessed} of {whose} completed and flagged")
         if not done.all():
             lines.append(f"{int((~done).sum())} left out: fewer than {FEWEST_JOINTS} joints, or no size, seen")

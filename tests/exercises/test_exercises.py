@@ -14,6 +14,7 @@ import cases_3
 import cases_4
 import cases_5
 import cases_6
+import cases_7
 import nbformat
 import pytest
 import torch
@@ -22,7 +23,7 @@ from ites_core.exercises import EXERCISES, NotYet
 from ites_core.exercises.base import call, choose, compare
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-CASES = (cases_0, cases_1, cases_2, cases_3, cases_4, cases_5, cases_6)
+CASES = (cases_0, cases_1, cases_2, cases_3, cases_4, cases_5, cases_6, cases_7)
 RIGHT = [(number, answer) for cases in CASES for number, answers in cases.RIGHT.items() for answer in answers]
 WRONG = [(number, *pair) for cases in CASES for number, pairs in cases.WRONG.items() for pair in pairs]
 
@@ -53,7 +54,7 @@ def test_each_check_has_a_solution_and_two_mistakes() -> None:
 
 
 def test_chapters_show_each_exercise_in_order() -> None:
-    for chapter in range(7):
+    for chapter in range(8):
         [path] = BOOK.glob(f"{chapter}_*.ipynb")
         cells = nbformat.read(path, as_version=4).cells
         headings = [line[4:] for c in cells for line in c.source.splitlines() if line.startswith("### Exercise ")]
