@@ -111,6 +111,36 @@ def run(
 
 
 @experiment.command
+def seeds(
+    systems: conf.Positional[tuple[str, ...]],
+    data: str = "cmu17",
+    scale: ScaleName = "small",
+    runs: Path = Path("runs"),
+    results: Path | None = None,
+) -> None:
+    """Choose among stored networks without truth, average the seeds of the first system, and tell where they doubt.
+
+    Args:
+        systems: students whose networks are in --runs.
+        data: data set that they learnt from.
+        scale: size and length of the runs.
+        runs: folder for weights and logs.
+        results: folder of artefacts; by default the repository's.
+    """
+    from ites_core.experiments.artefacts import Place
+    from ites_core.experiments.seeds import study_seeds, write_seeds
+
+    place = Place(data, scale, _results(results))
+    study = study_seeds(systems, place, runs)
+    for name, test in study["tests"].items():
+        print(
+            f"{name}: one network {sorted(test['single'])[len(test['single']) // 2]:.1f} mm (median of "
+            f"{study['seeds']}), mean pose {test['mean_pose']:.1f} mm"
+        )
+    print(f"{write_seeds(study, place)}: written")
+
+
+@experiment.command
 def report(
     name: conf.Positional[str] = "all",
     data: str = "cmu17",
