@@ -7,6 +7,7 @@ C3DPO with its two trunks. Networks are built at full size; their weights do not
 from __future__ import annotations
 
 import json
+import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Cost:
     """What the networks cost on one machine.
 
     Attributes:
-        device: name of the GPU, or the processor and its threads.
+        device: name of the GPU, or of the processor.
         networks: label -> ``parameters``, ``ms_single`` (one pose alone) and ``us_batch`` (a pose among 1024).
         provenance: commit, versions.
     """
@@ -52,6 +53,8 @@ class Cost:
 def measure(device: str = "auto", repeats: int = 30) -> Cost:
     """Time every network of :data:`NETWORKS`, without recording gradients.
 
+    On a processor one thread works, and its own time is counted, so that other programs do not disturb the clock.
+
     Args:
         device: auto, cpu or cuda.
         repeats: timings of which the median is taken.
@@ -60,6 +63,16 @@ def measure(device: str = "auto", repeats: int = 30) -> Cost:
         ItesError: no such device.
     """
     where = pick_device(device)
+    threads = torch.get_num_threads()
+    if where.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        return _measure(where, repeats)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(where: torch.device, repeats: int) -> Cost:
     about = provenance(where)
     networks = {}
     for label, config in NETWORKS.items():
@@ -71,21 +84,33 @@ def measure(device: str = "auto", repeats: int = 30) -> Cost:
             "ms_single": round(1e3 * _seconds(model, one, repeats), 4),
             "us_batch": round(1e6 * _seconds(model, many, repeats) / BATCH, 3),
         }
-    return Cost(str(about.pop("device")), networks, about)
+    device = str(about.pop("device"))
+    return Cost(device if where.type == "cuda" else f"{_processor()}, one thread", networks, about)
+
+
+def _processor() -> str:
+    """Name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine() or "processor"
 
 
 @torch.no_grad()
 def _seconds(model: Any, x: torch.Tensor, repeats: int) -> float:
+    clock = time.perf_counter if x.is_cuda else time.process_time
     times = []
     for k in range(repeats + 3):  # the first few calls make buffers and choose algorithms
         if x.is_cuda:
             torch.cuda.synchronize()
-        start = time.perf_counter()
+        start = clock()
         camera_pose(model, x)
         if x.is_cuda:
             torch.cuda.synchronize()
         if k >= 3:
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return median(times)
 
 
