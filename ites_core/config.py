@@ -184,7 +184,7 @@ TEACHER_PRESETS["beyond"] = TEACHER_PRESETS["small"]
 STUDENT_PRESETS["beyond"] = {
     **STUDENT_PRESETS["small"], "network": "resfc", "channels": 256, "blocks": 4, "max_steps": 3000, "batch_size": 256,
     "clip": 5.0, "rotations": "gravity", "free_rotations": 0.3, "mirror_pictures": True,
-    "weight_kd": 2.0, "weight_rec": 3.0, "weight_bones": 1.0, "weight_density": 1.0,
+    "weight_kd": 1.0, "weight_rec": 3.0, "weight_bones": 1.0, "weight_density": 1.0,
 }  # fmt: skip
 
 C = TypeVar("C", bound=TrainingConfig)

@@ -136,6 +136,9 @@ _ALL = (
     _beyond("without elevation", rotations="vertical"),
     _beyond("without mirror pictures", mirror_pictures=False),
     _beyond("KD alone", weight_rec=0.0, weight_bones=0.0, weight_density=0.0, mirror_pictures=False),
+    *(_beyond(f"KD={w:g}", weight_kd=w) for w in (0.5, 2.0)),
+    _beyond("twice as long", max_steps=6000),
+    _beyond("twice as wide", channels=512),
     _beyond("IMG", "teacher IMG", noise="detector"),
     _beyond("from COCO", "teacher from COCO", "coco"),
 )
