@@ -103,7 +103,7 @@ def paper_table(experiment: Experiment, place: Place, only_measured: bool = Fals
     lines = [line for line in table(experiment, place) if line.system or not only_measured]
     kinds = any(line.kind for line in lines)
     printed = [any(line.printed[k] is not None for line in lines) for k in range(len(experiment.columns))]
-    headers = ["", *(["supervision"] if kinds else [])]
+    headers = ["method", *(["supervision"] if kinds else [])]
     for column, has in zip(experiment.columns, printed, strict=True):
         unit = UNITS[column.metric]
         headers += [f"{column.title}, paper [{unit}]"] if has else []
@@ -146,7 +146,7 @@ def verdict_table(found: Sequence[tuple[Experiment, Judgement]], caption: str) -
 
 def cost_table(cost: Cost) -> Html:
     """Table 9 as measured on one machine, sortable, beside the numbers in print."""
-    headers = ["", "parameters in print [millions]", "parameters", "time in print [ms]", "one pose [ms]"]
+    headers = ["network", "parameters in print [millions]", "parameters", "time in print [ms]", "one pose [ms]"]
     printed = paper()["table-9"]["rows"]
     rows: list[list[Entry | str]] = []
     for label, row in cost.networks.items():
