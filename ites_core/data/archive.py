@@ -8,10 +8,12 @@ action, frame rate, kind of source and split.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -167,26 +169,29 @@ def save_archive(archive: MocapArchive, path: str | Path) -> None:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    positions = torch.cat([archive.sequence(i) for i in range(len(archive))])
-    arrays = {f: np.array(getattr(archive, f)) for f in TEXT_FIELDS}
+    positions = torch.cat([archive.sequence(i) for i in range(len(archive))]).numpy().astype(np.float32)
     try:
         with temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                positions=positions.numpy().astype(np.float32),
-                starts=np.cumsum([0, *archive.lengths[:-1]], dtype=np.int64),
-                lengths=np.array(archive.lengths, dtype=np.int64),
-                fps=np.array(archive.fps, dtype=np.float32),
-                joints=np.array(archive.skeleton.joints),
-                parents=np.array(archive.skeleton.parents, dtype=np.int64),
-                units=np.array("m"),
-                up_axis=np.array("y"),
-                **arrays,  # type: ignore[arg-type]
-            )
+            np.savez_compressed(file, positions=positions, **fields_of(archive))  # type: ignore[arg-type]
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ItesError(f"{path}: cannot write the archive ({error.strerror or error})") from error
+
+
+def fields_of(archive: MocapArchive) -> dict[str, np.ndarray]:
+    """The arrays that stand beside the positions in a file, whose sequences follow each other."""
+    texts = {f: np.array(getattr(archive, f)) for f in TEXT_FIELDS}
+    return {
+        "starts": np.cumsum([0, *archive.lengths[:-1]], dtype=np.int64),
+        "lengths": np.array(archive.lengths, dtype=np.int64),
+        "fps": np.array(archive.fps, dtype=np.float32),
+        "joints": np.array(archive.skeleton.joints),
+        "parents": np.array(archive.skeleton.parents, dtype=np.int64),
+        "units": np.array("m"),
+        "up_axis": np.array("y"),
+        **texts,
+    }
 
 
 def load_archive(path: str | Path) -> MocapArchive:
@@ -198,6 +203,32 @@ def load_archive(path: str | Path) -> MocapArchive:
     """
     path = Path(path)
     arrays = _read_npz(path)
+    positions = _field(arrays, path, "positions", "f", 3)
+    about = described(arrays, path, positions.shape)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        positions = positions.astype(np.float32, copy=False)
+    check_finite(positions, range(len(positions)), path)
+    return MocapArchive(positions=torch.from_numpy(positions), **about)
+
+
+def check_finite(positions: np.ndarray, frames: Sequence[int], source: str | Path) -> None:
+    """Raise ItesError unless all coordinates (F, N, 3) are finite; ``frames`` are their numbers in the source."""
+    if not np.isfinite(positions).all():
+        frame = frames[int(np.argwhere(~np.isfinite(positions))[0][0])]
+        raise ItesError(f"{source}: positions: NaN or infinite coordinate at frame {frame}; repair or drop the frame")
+
+
+def described(arrays: dict[str, np.ndarray], path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+    """All that an archive says of its positions, checked: the other fields of :class:`MocapArchive`.
+
+    Args:
+        arrays: of the file, by name.
+        path: of the file.
+        shape: of its positions.
+
+    Raises:
+        ItesError: as :func:`load_archive`.
+    """
     joints = tuple(str(j) for j in _field(arrays, path, "joints", "U", 1))
     skeleton = next((s for s in SKELETONS.values() if s.joints == joints), None)
     if skeleton is None:
@@ -205,14 +236,8 @@ def load_archive(path: str | Path) -> MocapArchive:
             f"{path}: joints: found {len(joints)} joints ({', '.join(joints[:4])}, ...), expected one of "
             + ", ".join(f"{s.name} ({len(s)} joints)" for s in SKELETONS.values())
         )
-    positions = _field(arrays, path, "positions", "f", 3)
-    if positions.shape[1:] != (len(skeleton), 3):
-        raise ItesError(f"{path}: positions: found shape {positions.shape}, expected (frames, {len(skeleton)}, 3)")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-        positions = positions.astype(np.float32, copy=False)
-    if not np.isfinite(positions).all():
-        frame = int(np.argwhere(~np.isfinite(positions))[0][0])
-        raise ItesError(f"{path}: positions: NaN or infinite coordinate at frame {frame}; repair or drop the frame")
+    if len(shape) != 3 or shape[1:] != (len(skeleton), 3):
+        raise ItesError(f"{path}: positions: found shape {shape}, expected (frames, {len(skeleton)}, 3)")
     if tuple(_field(arrays, path, "parents", "iu", 1).tolist()) != skeleton.parents:
         raise ItesError(f"{path}: parents: differ from those of joint set {skeleton.name}")
     for name, expected in (("units", "m"), ("up_axis", "y")):
@@ -229,38 +254,50 @@ def load_archive(path: str | Path) -> MocapArchive:
     if len(starts) == 0:
         raise ItesError(f"{path}: the archive holds no sequence")
     for i, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):  # Python integers
-        if start < 0 or length < 1 or start + length > len(positions):
+        if start < 0 or length < 1 or start + length > shape[0]:
             raise ItesError(
-                f"{path}: sequence {i}: frames {start} to {start + length} are not within the {len(positions)} stored"
+                f"{path}: sequence {i}: frames {start} to {start + length} are not within the {shape[0]} stored"
             )
     if not (np.isfinite(fps).all() and (fps > 0).all()):
         raise ItesError(f"{path}: fps: expected positive numbers")
-    return MocapArchive(
-        positions=torch.from_numpy(positions),
-        starts=tuple(starts.tolist()),
-        lengths=tuple(lengths.tolist()),
-        fps=tuple(fps.tolist()),
-        skeleton=skeleton,
-        source=str(path),
+    return {
+        "starts": tuple(starts.tolist()),
+        "lengths": tuple(lengths.tolist()),
+        "fps": tuple(fps.tolist()),
+        "skeleton": skeleton,
+        "source": str(path),
         **texts,
-    )
+    }
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All members of an npz as arrays, refusing objects, lies about size and damaged files."""
+def _read_npz(path: Path, leave_out: str = "") -> dict[str, np.ndarray]:
+    """All members of an npz but one as arrays, refusing objects, lies about size and damaged files."""
+    with readable(path), zipfile.ZipFile(path) as archive:
+        members = [m for m in archive.infolist() if m.filename != leave_out]
+        if sum(m.file_size for m in members) > MAX_BYTES:
+            raise ItesError(
+                f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB; refused; "
+                "to train on it, `ites data unpack` it and add --stream"
+            )
+        arrays = {}
+        for member in members:
+            if member.file_size > DEFLATE_LIMIT * max(member.compress_size, 1):
+                raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
+            with archive.open(member) as stream:
+                name = member.filename.removesuffix(".npy")
+                arrays[name] = _read_npy(stream, member.file_size, path, name)
+        return arrays
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What can go wrong with an npz file, as one clear error.
+
+    Raises:
+        ItesError: no such file, a folder, a damaged or truncated file.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if sum(m.file_size for m in members) > MAX_BYTES:
-                raise ItesError(f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB; refused")
-            arrays = {}
-            for member in members:
-                if member.file_size > DEFLATE_LIMIT * max(member.compress_size, 1):
-                    raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
-                with archive.open(member) as stream:
-                    name = member.filename.removesuffix(".npy")
-                    arrays[name] = _read_npy(stream, member.file_size, path, name)
-            return arrays
+        yield
     except FileNotFoundError:
         raise ItesError(f"{path}: no such file; expected a mocap archive (.npz), see `ites data info --help`") from None
     except IsADirectoryError:
@@ -271,23 +308,37 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _read_npy(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarray:
     """One npy member whose header agrees with its size, so that a small file cannot claim much memory."""
+    shape, fortran, dtype = read_header(stream, size, path, name)
+    count = math.prod(shape)
+    try:
+        data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count).copy()
+    except ValueError as error:
+        raise ItesError(f"{path}: {name}: not a readable array ({error}); fetch the file again") from error
+    return data.reshape(shape, order="F" if fortran else "C")
+
+
+def read_header(stream: IO[bytes], size: int, path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type that an npy member claims; the stream then stands at its data.
+
+    Args:
+        stream: at the start of the member.
+        size: bytes of the member.
+        path, name: for messages.
+
+    Raises:
+        ItesError: no npy header, Python objects, or a claim to more than the member has.
+    """
     try:
         version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read_header(stream)
-        if dtype.hasobject:
-            raise ItesError(f"{path}: {name}: holds Python objects (a pickle); only plain arrays are read")
-        count = 1
-        for n in shape:
-            count *= n
-        if min(shape, default=0) < 0 or count * dtype.itemsize > size:
-            raise ItesError(f"{path}: {name}: header claims shape {shape}, the data is shorter; the file is damaged")
-        data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count).copy()
-        return data.reshape(shape, order="F" if fortran else "C")
-    except ItesError:
-        raise
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
     except (ValueError, TypeError, SyntaxError, OverflowError) as error:
         raise ItesError(f"{path}: {name}: not a readable array ({error}); fetch the file again") from error
+    if dtype.hasobject:
+        raise ItesError(f"{path}: {name}: holds Python objects (a pickle); only plain arrays are read")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
+        raise ItesError(f"{path}: {name}: header claims shape {shape}, the data is shorter; the file is damaged")
+    return shape, fortran, dtype
 
 
 def _field(arrays: dict[str, np.ndarray], path: Path, name: str, kinds: str, ndim: int) -> np.ndarray:
