@@ -174,6 +174,9 @@ def test_rigs_of_a_film_walk_as_their_pictures_do() -> None:
     assert whole.frame.tolist() == list(range(10, 16))
     assert whole.root[3] == pytest.approx((first.root[2] + first.root[3]) / 2)
     assert second.without_gaps() is second
+    far = Rig("a", first.offsets, first.turns[:2], first.root[:2], np.array([0, 10**15]), 24.0)
+    with pytest.raises(ItesError, match="expected at most 500000; split the film"):
+        far.without_gaps()
     [only] = rigs(lifted, person=1)
     np.testing.assert_array_equal(only.turns, second.turns)
     with pytest.raises(ItesError, match=r"person 5: not among those lifted \(0 to 1\)"):

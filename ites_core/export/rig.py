@@ -19,6 +19,7 @@ from ites_core.lifting.lift import Lifted
 from ites_core.skeleton import H36M17, Skeleton
 
 UPRIGHT = np.array([1.0, -1.0, -1.0])  # camera frame (y down, z away) to the rig's (y up, z towards the camera)
+MOST_FRAMES = 500_000  # that are written where a format wants every frame
 FPS = 25.0  # of a film whose rate is unknown
 
 # Where the bone to each joint points in the T-pose.
@@ -68,7 +69,16 @@ class Rig:
         return np.stack(places, axis=1)
 
     def without_gaps(self) -> Rig:
-        """The same with a pose for every frame; between two that are known, turns and places are interpolated."""
+        """The same with a pose for every frame; between two that are known, turns and places are interpolated.
+
+        Raises:
+            ItesError: more than MOST_FRAMES from the first to the last.
+        """
+        if self.frame[-1] - self.frame[0] >= MOST_FRAMES:
+            raise ItesError(
+                f"{self.name}: found frames {self.frame[0]} to {self.frame[-1]}, expected at most {MOST_FRAMES}; "
+                "split the film, or write .glb, which needs no frame between"
+            )
         every = np.arange(self.frame[0], self.frame[-1] + 1)
         if len(every) == len(self.frame):
             return self
