@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def _seconds(model: Any, x: torch.Tensor, repeats: int) -> float:
 
 def write_cost(cost: Cost, results: Path) -> Path:
     """Store a measurement: ``results/cost/<device>.json``."""
-    name = "".join(c if c.isalnum() else "-" for c in cost.device.lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", cost.device.lower()).strip("-")
     file = results / "cost" / f"{name}.json"
     write_json(asdict(cost), file)
     return file
