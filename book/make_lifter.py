@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from ites_core.camera import CAMERA_DISTANCE, MIN_DEPTH, look_at, project, rotate
-from ites_core.checkpoint import Run, RunFolder
+from ites_core.checkpoint import Run
 from ites_core.data.joint_sets import COCO17, COCO17_TO_H36M17
 from ites_core.data.sampler import PoseSampler
 from ites_core.errors import ItesError
 from ites_core.export.onnx import export_onnx
+from ites_core.lifting.lift import load_run
 from ites_core.lifting.prior import AVERAGED, DROPPED, SEGMENTS, ShapePrior
 from ites_core.metrics import depth_mirror
 from ites_core.plot import COLOURS, SIDES, draw_pose_2d, draw_pose_3d, side_of
@@ -156,27 +157,18 @@ def draw_still(runs: dict[str, Run], image: Tensor, file: Path) -> None:
     plt.close(fig)
 
 
-def load(run: str) -> Run:
-    """A run that comes with the package, by name, or a run folder."""
-    if Path(run).is_dir():
-        return RunFolder(run).read()
-    import ites_core
-
-    return ites_core.load(run)
-
-
 def main() -> None:
     """Write everything anew; the page is small and its networks may have changed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="ites-ts", help="name of a packaged run, or a run folder")
     parser.add_argument("--teacher", default="ites-t", help="the same")
     wanted = vars(parser.parse_args())
-    runs = {stage: load(wanted[stage]) for stage in ("student", "teacher")}
+    runs = {stage: load_run(wanted[stage])[0] for stage in ("student", "teacher")}
     for stage, run in runs.items():
         if run.stage != stage or run.skeleton is not H36M17:
             found = f"{run.stage} on {run.skeleton.name}"
             raise ItesError(f"{wanted[stage]}: found a {found}, expected a {stage} on {H36M17.name}")
-        difference = export_onnx(run, TARGET / f"{stage}.onnx")
+        difference = export_onnx(run, TARGET / f"{stage}.onnx", compact=True)
         print(f"{stage}: {difference:.1e} units from torch")
     poses = examples(runs["student"].normalisation.metres_per_unit)
     (TARGET / "lifter.json").write_text(json.dumps(description(runs, poses)) + "\n", encoding="utf-8")

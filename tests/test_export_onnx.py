@@ -89,11 +89,27 @@ def test_metadata_say_how_to_use_it(student: tuple[Run, bytes]) -> None:
     assert not any(tensor.external_data for tensor in model.graph.initializer)
 
 
+def test_a_compact_file_has_half_the_size_and_the_same_numbers() -> None:
+    run = made(student_config("smoke", network="resfc", channels=64))
+    with torch.no_grad():
+        for tensor in run.model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())  # as the weights of the package are
+    network = to_onnx(run, compact=True)
+    assert compare(run, network) <= 1e-5
+    kinds = [
+        tensor.data_type for tensor in onnx.load_model_from_string(network).graph.initializer if len(tensor.dims) == 2
+    ]
+    assert onnx.TensorProto.FLOAT16 in kinds
+    run.model.depth_head.weight.data += 1e-5  # no longer what float16 can hold, and therefore kept whole
+    assert compare(run, to_onnx(run, compact=True)) <= 1e-5
+
+
 def test_a_file_that_differs_from_torch_is_not_written(
     student: tuple[Run, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = made(student_config("smoke", network="resfc"))
-    monkeypatch.setattr("ites_core.export.onnx.to_onnx", lambda run: student[1])
+    monkeypatch.setattr("ites_core.export.onnx.to_onnx", lambda run, compact: student[1])
     with pytest.raises(ItesError, match=r"differs from torch by .* expected at most 1e-05"):
         export_onnx(other, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -105,7 +121,7 @@ def test_a_missing_package_and_a_place_that_cannot_be_written_are_named(
     run, network = student
     (tmp_path / "file").touch()
     with monkeypatch.context() as patch:
-        patch.setattr("ites_core.export.onnx.to_onnx", lambda run: network)
+        patch.setattr("ites_core.export.onnx.to_onnx", lambda run, compact: network)
         with pytest.raises(ItesError, match="cannot be written"):
             export_onnx(run, tmp_path / "file" / "x.onnx")
     real = builtins.__import__

@@ -38,6 +38,7 @@ from ites_core.errors import ItesError
 
 TOLERANCE = 1e-5  # units: the largest difference to torch that is taken for rounding
 OPSET = 18  # old enough for every runtime of the last years
+SMALL = 1024  # numbers in a tensor below which halving it is not worth an operation
 FORMAT = 1  # of the metadata
 
 
@@ -88,12 +89,13 @@ def metadata(run: Run) -> dict[str, str]:
     }
 
 
-def export_onnx(run: Run, out: str | Path) -> float:
+def export_onnx(run: Run, out: str | Path, compact: bool = False) -> float:
     """Write a run's network as one ONNX file, after comparing it with torch on sampled poses. Chapter 8.
 
     Args:
         run: a teacher or a student.
         out: the file, by custom ``.onnx``; its folder is made if it is missing.
+        compact: see :func:`to_onnx`.
 
     Returns:
         The largest difference to torch that was found, units.
@@ -103,7 +105,7 @@ def export_onnx(run: Run, out: str | Path) -> float:
             differs from torch by more than ``TOLERANCE`` (then nothing is written).
     """
     out = Path(out)
-    network = to_onnx(run)
+    network = to_onnx(run, compact)
     difference = compare(run, network)
     if not difference <= TOLERANCE:
         raise ItesError(
@@ -123,8 +125,13 @@ def export_onnx(run: Run, out: str | Path) -> float:
     return difference
 
 
-def to_onnx(run: Run) -> bytes:
+def to_onnx(run: Run, compact: bool = False) -> bytes:
     """The network as the bytes of an ONNX file, with a free batch size and :func:`metadata`. Chapter 8.
+
+    Args:
+        run: a teacher or a student.
+        compact: keep weights as float16 where that loses nothing, as for the weights that come with the package: half
+            the size, the same numbers. They are widened when the file is loaded.
 
     Raises:
         ItesError: the packages of the extra ``export`` are missing.
@@ -144,14 +151,30 @@ def to_onnx(run: Run) -> bytes:
             output_names=["pose"],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             external_data=False,
-            optimize=True,
+            optimize=not compact,  # which merges weights, so that they would no longer fit into float16
             verbose=False,
         )
     assert program is not None
     model = program.model_proto
+    if compact:
+        _narrow(model, onnx)
     onnx.helper.set_model_props(model, metadata(run))
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _narrow(model: Any, onnx: Any) -> None:
+    """Store big float32 tensors that fit into float16 exactly as such, and widen them before they are used."""
+    casts = []
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL or not np.array_equal(values.astype(np.float16), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
+        casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
 
 
 def compare(run: Run, network: bytes) -> float:
