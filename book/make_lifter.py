@@ -168,7 +168,8 @@ def main() -> None:
         if run.stage != stage or run.skeleton is not H36M17:
             found = f"{run.stage} on {run.skeleton.name}"
             raise ItesError(f"{wanted[stage]}: found a {found}, expected a {stage} on {H36M17.name}")
-        difference = export_onnx(run, TARGET / f"{stage}.onnx", compact=True)
+        # The teacher's file is nearly all weights. The student's is not: compact, it would only load more slowly.
+        difference = export_onnx(run, TARGET / f"{stage}.onnx", compact=stage == "teacher")
         print(f"{stage}: {difference:.1e} units from torch")
     poses = examples(runs["student"].normalisation.metres_per_unit)
     (TARGET / "lifter.json").write_text(json.dumps(description(runs, poses)) + "\n", encoding="utf-8")
