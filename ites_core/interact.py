@@ -238,7 +238,7 @@ def _scene(radius: float, unit: str, domain: Sequence[float] = (0.0, 1.0)) -> di
         "yaxis": {"title": title("z away"), **axis},
         "zaxis": {"title": title("−y up"), **axis},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.37, "y": -2.1, "z": 0.52}},
+        "camera": {"eye": {"x": 1.5, "y": -2.3, "z": 0.57}},
         "domain": {"x": list(domain), "y": [0.0, 1.0]},
     }
 
