@@ -26,6 +26,7 @@ from ites_core.data.joint_sets import COMPLETED, KEYPOINT_SETS, SEEN
 from ites_core.data.sampler import PoseSampler
 from ites_core.errors import ItesError
 from ites_core.lifting import Lifted, lift, measure, plausibility
+from ites_core.lifting.fit import fit
 from ites_core.lifting.lift import FEWEST_JOINTS, FOCAL
 from ites_core.lifting.people import People, follow
 from ites_core.lifting.prior import ANYWHERE, NOISE, SEGMENTS, ShapePrior, fit_prior, segment_lengths
@@ -150,6 +151,13 @@ def test_a_prior_is_fitted_written_and_read(tmp_path: Path) -> None:
     (tmp_path / "p.safetensors").write_bytes(b"no")
     with pytest.raises(ItesError, match="not a readable shape prior"):
         ShapePrior.read(tmp_path / "p.safetensors")
+
+
+@pytest.mark.data
+def test_the_packaged_prior_is_what_the_command_fits(tmp_path: Path, data_dir: Path) -> None:
+    again = fit(str(data_dir / "cmu17.npz"), tmp_path / "p.safetensors")
+    for name in ("mean", "covariance", "lengths", "size"):
+        np.testing.assert_allclose(getattr(again, name), getattr(PRIOR, name), atol=1e-6)
 
 
 # ---- tracks --------------------------------------------------------------------------------------------------
