@@ -64,7 +64,7 @@ class ShapePrior:
     @classmethod
     @cache
     def packaged(cls) -> ShapePrior:
-        """The prior of the package, fitted to the training views of the CMU recordings (:mod:`ites_core.lifting.fit`)."""
+        """The prior of the package, fitted to CMU's training views (:mod:`ites_core.lifting.fit`)."""
         return cls.read(FILE)
 
     @classmethod
