@@ -85,13 +85,13 @@ class Run:
         return isinstance(self.model, C3DPO)
 
     @torch.no_grad()
-    def lift(self, image: Tensor, batch: int = 8192) -> Tensor:
+    def lift(self, image: Tensor, batch: int | None = None) -> Tensor:
         """Lift 2D poses to 3D: a single pose is enough, the normalisation is the training set's.
 
         Args:
             image: (..., N, 2) image coordinates for focal length 1, see ``Intrinsics.to_image``; NaN for missing
                 joints, if the model takes them.
-            batch: poses a forward pass.
+            batch: poses a forward pass; None for 256, which stay in a processor's cache, or 8192 on a GPU.
 
         Returns:
             (..., N, 3) root-relative pose in the camera frame, in units (metres: times
@@ -107,6 +107,7 @@ class Run:
             raise ItesError("2D input: NaN or infinite coordinate; complete or drop missing joints first")
         self.model.eval()
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))  # ZeroDepth has none
+        batch = batch or (8192 if device.type == "cuda" else 256)
         flat = self.normalisation.apply(image.reshape(-1, n, 2), self.skeleton)
         parts = [camera_pose(self.model, x.to(device)).cpu() for x in flat.split(batch)]
         lifted = torch.cat(parts) if parts else flat.new_zeros(0, n, 3)
@@ -178,7 +179,7 @@ class RunFolder:
         weights = _tensors(run.model.state_dict())
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._replace(self.run_file, lambda p: p.write_text(json.dumps(_describe(run), indent=1) + "\n"))
+            self._replace(self.run_file, lambda p: p.write_text(json.dumps(describe(run), indent=1) + "\n"))
             if optimiser is not None:
                 state = {f"model.{k}": v for k, v in weights.items()} | _optimiser_tensors(optimiser)
                 self._replace(self.state_file, lambda p: save_file(state, p, {"step": str(run.step)}))
@@ -239,24 +240,7 @@ class RunFolder:
             ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise ItesError(f"{self.run_file}: not readable ({error}); restore it or train again") from error
-        if not isinstance(text, dict) or text.get("format") != FORMAT:
-            found = text.get("format") if isinstance(text, dict) else type(text).__name__
-            raise ItesError(
-                f"{self.run_file}: format version {found!r}, this ites_core reads version {FORMAT}; "
-                "use the ites_core that wrote it, or train again"
-            )
-        try:
-            kinds: dict[str, type[TeacherConfig] | type[StudentConfig]] = {
-                "teacher": TeacherConfig,
-                "student": StudentConfig,
-            }
-            config: TeacherConfig | StudentConfig = validate(kinds[text["stage"]], text["config"])
-            skeleton = skeleton_named(text["skeleton"])
-            normalisation = Normalisation(**{k: float(v) for k, v in text["normalisation"].items()})
-            seed, provenance = int(text["seed"]), dict(text["provenance"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ItesError(f"{self.run_file}: field missing or of the wrong kind ({error})") from error
-        return Run(build_model(config, skeleton), config, normalisation, skeleton, seed, 0, provenance)
+        return run_from(text, self.run_file)
 
     def _read_tensors(self, file: Path) -> tuple[dict[str, Tensor], int]:
         try:
@@ -303,6 +287,36 @@ class RunFolder:
             temporary.unlink(missing_ok=True)
 
 
+def run_from(text: Any, file: Path) -> Run:
+    """A run as :func:`describe` describes it, its network freshly initialised.
+
+    Args:
+        text: what was read from JSON.
+        file: where it was read from, for messages.
+
+    Raises:
+        ItesError: another format version, or a field that is missing or wrong.
+    """
+    if not isinstance(text, dict) or text.get("format") != FORMAT:
+        found = text.get("format") if isinstance(text, dict) else type(text).__name__
+        raise ItesError(
+            f"{file}: format version {found!r}, this ites_core reads version {FORMAT}; "
+            "use the ites_core that wrote it, or train again"
+        )
+    try:
+        kinds: dict[str, type[TeacherConfig] | type[StudentConfig]] = {
+            "teacher": TeacherConfig,
+            "student": StudentConfig,
+        }
+        config: TeacherConfig | StudentConfig = validate(kinds[text["stage"]], text["config"])
+        skeleton = skeleton_named(text["skeleton"])
+        normalisation = Normalisation(**{k: float(v) for k, v in text["normalisation"].items()})
+        seed, provenance = int(text["seed"]), dict(text["provenance"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ItesError(f"{file}: field missing or of the wrong kind ({error})") from error
+    return Run(build_model(config, skeleton), config, normalisation, skeleton, seed, 0, provenance)
+
+
 def provenance(device: torch.device) -> dict[str, Any]:
     """Where a result was made: commit, versions, device."""
     return {
@@ -328,7 +342,8 @@ def _commit() -> str | None:
     return out.stdout.strip() or None
 
 
-def _describe(run: Run) -> dict[str, Any]:
+def describe(run: Run) -> dict[str, Any]:
+    """What a run is, as JSON; the weights and the log apart."""
     return {
         "format": FORMAT,
         "stage": run.stage,

@@ -14,11 +14,13 @@ from typing import Literal
 from tyro import conf
 from tyro.extras import SubcommandApp
 
+from ites_core.cli.bench import bench
 from ites_core.cli.data import data
 from ites_core.cli.experiment import experiment
 from ites_core.cli.export import export
 from ites_core.cli.lift import lift
 from ites_core.cli.train import train
+from ites_core.cli.weights import weights
 from ites_core.errors import ItesError
 
 app = SubcommandApp()
@@ -26,6 +28,8 @@ app.command(data, name="data", help="Data sets: list, fetch, convert, look into;
 app.command(train, name="train", help="Train a teacher (stage 1) or a student (stage 2).")
 app.command(experiment, name="experiment", help="The paper's tables and figures: list, run, report.")
 app.command(name="lift", help="Lift your own keypoints to 3D: npz, JSON, CSV, BVH, glTF, HTML, GIF, MP4.")(lift)
+app.command(weights, name="weights", help="Trained networks that come with the package: list, show, pack.")
+app.command(name="bench", help="How fast it is here: each figure beside a reference and the machine's limit.")(bench)
 app.command(export, name="export", help="Write a trained network in a format of other programs.")
 
 
