@@ -48,7 +48,8 @@ def poses_figure(
             trace.update(legendgroup=name, name=name, showlegend=trace.meta == "right" and len(poses) > 1)
             fig.add_trace(trace)
     r = 1.05 * max(float(p.abs().max()) for p in poses.values())
-    fig.update_layout(scene=_scene(r, unit), height=height, **_PLAIN)
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}  # above, so that the scene keeps its width
+    fig.update_layout(scene=_scene(r, unit), height=height, legend=legend, **_PLAIN)
     return fig
 
 
@@ -238,7 +239,7 @@ def _scene(radius: float, unit: str, domain: Sequence[float] = (0.0, 1.0)) -> di
         "yaxis": {"title": title("z away"), **axis},
         "zaxis": {"title": title("−y up"), **axis},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.5, "y": -2.3, "z": 0.57}},
+        "camera": {"eye": {"x": 1.5, "y": -2.3, "z": 0.57}, "center": {"x": 0, "y": 0, "z": -0.12}},
         "domain": {"x": list(domain), "y": [0.0, 1.0]},
     }
 
