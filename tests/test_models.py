@@ -11,7 +11,7 @@ from torch import nn
 from ites_core.camera import project
 from ites_core.errors import ItesError
 from ites_core.models import Student, Teacher
-from ites_core.models.graph import NonphysicalGraphConv, PhysicalGraphConv
+from ites_core.models.graph import NonphysicalGraphConv, PhysicalGraphConv, matchings
 from ites_core.skeleton import H36M17
 
 
@@ -111,3 +111,41 @@ def test_every_parameter_learns(image: torch.Tensor) -> None:
         silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         # A bias before batch normalisation, or a constant added to every depth, changes nothing.
         assert all(n.endswith("bias") for n in silent), silent
+
+
+def test_matchings_share_out_every_edge_once() -> None:
+    path_and_ring = torch.zeros(7, 7)  # a ring of four, a pair, and one joint alone
+    for a, b in ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5)):
+        path_and_ring[a, b] = path_and_ring[b, a] = 1
+    for adjacency in (H36M17.adjacency(), path_and_ring + torch.eye(7)):
+        n = len(adjacency)
+        rows = matchings(adjacency)
+        joints = torch.arange(n)
+        assert torch.equal(rows[0], joints)
+        assert all(torch.equal(row[row], joints) for row in rows), "partners are mutual"
+        covered = torch.zeros(n, n)
+        for row in rows[1:]:
+            covered[row[row != joints], joints[row != joints]] += 1
+        assert torch.equal(covered, (adjacency - torch.eye(n)).clamp(min=0))
+    busiest = int(H36M17.adjacency().sum(dim=0).max()) - 1
+    assert len(matchings(H36M17.adjacency())) == 1 + busiest
+
+
+def test_graph_layers_have_true_gradients() -> None:
+    adjacency = H36M17.adjacency()
+    h = torch.randn(2, 17, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    for layer in (PhysicalGraphConv(adjacency, 3, 2), NonphysicalGraphConv(3, 2)):
+        layer = layer.double()
+        assert torch.autograd.gradcheck(lambda x, *_, layer=layer: layer(x), (h, *layer.parameters()))
+
+
+def test_nonphysical_convolution_folds_its_products_in_eval() -> None:
+    layer = NonphysicalGraphConv(4, 4).eval()
+    h = torch.randn(2, 17, 4)
+    with torch.no_grad():
+        before = layer(h)
+        layer.f[0].weight.mul_(2)
+        assert torch.equal(layer(h), before), "computed once"
+        layer.train()
+        layer.eval()
+        assert not torch.allclose(layer(h), before)

@@ -128,6 +128,8 @@ class _SwapJoints(torch.autograd.Function):
 
 def swap_joints(h: Tensor, partner: Tensor) -> Tensor:
     """(..., N, D) with joint i where its partner was; ``partner`` (N,) is one row of :func:`matchings`."""
+    if not torch.is_grad_enabled():
+        return h.index_select(-2, partner)
     return cast(Tensor, _SwapJoints.apply(h, partner))
 
 
