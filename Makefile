@@ -46,6 +46,7 @@ $(READY): pyproject.toml requirements.txt constraints.txt
 assets: $(READY)
 	python book/fetch_assets.py
 	python book/make_student_copies.py
+	$(ONE_THREAD) python book/make_lifter.py
 
 book: assets
 	rm -rf _build

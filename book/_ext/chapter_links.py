@@ -11,7 +11,7 @@ MENTION = re.compile(r"\b([Cc]hapters? )([0-9](?:(?:, | and | to )[0-9])*)\b")
 
 def link_chapters(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Replace every mention of a chapter in the docstring's lines."""
-    pages = {path.name[0]: path.stem for path in Path(app.srcdir).glob("[0-9]_*.ipynb")}
+    pages = {path.name[0]: path.stem for path in Path(app.srcdir).glob("[0-9]_*.*") if path.suffix in (".ipynb", ".md")}
 
     def link(match: re.Match[str]) -> str:
         if match[2] in pages:

@@ -83,8 +83,10 @@ def place(page: Page, joint: str) -> tuple[float, float]:
     """Middle of a joint's dot on the screen."""
     dot = page.locator(f'[data-joint="{joint}"] .lifter-dot')
     dot.scroll_into_view_if_needed()
-    box = dot.bounding_box()
-    assert box is not None
+    box = None
+    while box is None or box != dot.bounding_box():  # until the page has stopped scrolling
+        box = dot.bounding_box()
+        page.wait_for_timeout(50)
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 

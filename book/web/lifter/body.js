@@ -12,7 +12,7 @@ const FLOOR = 1.25, SQUARE = 0.5;  // half the floor's side and one of its squar
  *
  * @param svg the element to draw into.
  * @param body bones and colours.
- * @returns show(pose, turn, over): pose is null until there is one; `over` is a second pose for comparison, or null.
+ * @returns show(pose, turn, over): without a pose the panel is empty; `over` is a second pose for comparison, or null.
  */
 export function makeBody(svg, body) {
   set(svg, {viewBox: `${-WIDE / 2} ${-HIGH / 2} ${WIDE} ${HIGH}`, role: "img"});

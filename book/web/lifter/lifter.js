@@ -11,8 +11,9 @@ import {makePicture} from "./picture.js";
 const FIRST_VIEW = 50;  // degrees to the camera's side
 const TURN_SECONDS = 16;  // for one round
 
-const root = document.getElementById("lifter");
+const root = document.getElementById("lifter"), still = [...root.children];
 start().catch((error) => {
+  root.replaceChildren(...still);
   root.dataset.state = "failed";
   root.querySelector(".lifter-status").textContent =
     `The networks cannot run here, so this picture stands still. (${error.message})`;
@@ -22,9 +23,14 @@ async function start() {
   if (typeof WebAssembly === "undefined") throw new Error("This browser runs no WebAssembly.");
   root.dataset.state = "loading";
   root.querySelector(".lifter-status").textContent = "Loading both networks …";
-  const [body, lift] = await Promise.all([describe(), loadNetworks()]);
-  await lift(body.examples[0].image, body);  // the first run of a network is slow
-  await show(body, lift);
+  const [body, {open, lift}] = await Promise.all([describe(), loadNetworks()]);
+  await open("student");
+  const again = await show(body, lift);
+  root.dataset.firstLift = Math.round(performance.now());  // milliseconds since the page was opened
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));  // before the teacher takes its time
+  await open("teacher");
+  await again();
+  root.dataset.state = "ready";
 }
 
 /** What the build wrote about joints, examples and networks. */
@@ -35,7 +41,7 @@ async function describe() {
   return {...body, head: body.joints.indexOf("Head")};
 }
 
-/** Put the drawings and controls in place of the still picture, and keep them up to date. */
+/** Put the drawings and controls in place of the still picture, and keep them up to date; gives what lifts once more. */
 async function show(body, lift) {
   const box = document.createElement("div");
   box.innerHTML = LAYOUT;
@@ -65,16 +71,15 @@ async function show(body, lift) {
 
   /** The picture that is drawn over the reader's own, where the reader's root is. */
   function over() {
-    const which = control("over").value;
-    if (!which || !answers) return null;
-    const pose = which === "teacher" ? answers.teacher.pose : depthMirror(answers.student.pose);
-    return pose.map((point) => project(point, body).map((v, d) => v + image[body.root][d]));
+    const poses = {teacher: answers?.teacher?.pose, twin: answers && depthMirror(answers.student.pose)};
+    const pose = poses[control("over").value];
+    return pose ? pose.map((point) => project(point, body).map((v, d) => v + image[body.root][d])) : null;
   }
 
   function draw() {
     const angle = turn * Math.PI / 180, compared = control("truth").checked ? truth : null;
     const poses = {
-      student: answers.student.pose, teacher: answers.teacher.pose, twin: depthMirror(answers.student.pose),
+      student: answers.student.pose, teacher: answers.teacher?.pose, twin: depthMirror(answers.student.pose),
     };
     for (const [name, pose] of Object.entries(poses)) panels[name](pose, angle, compared);
     picture.show(image, over());
@@ -92,6 +97,11 @@ async function show(body, lift) {
     while (recent[0] < now - 1000) recent.shift();
     root.dataset.lifts = Number(root.dataset.lifts ?? 0) + 1;
     redraw = true;
+  }
+
+  async function again() {
+    while (busy) await new Promise(requestAnimationFrame);
+    await liftNow();
   }
 
   function report() {
@@ -181,9 +191,8 @@ async function show(body, lift) {
   draw();
   report();
   root.replaceChildren(box);
-  root.dataset.state = "ready";
-  root.dataset.firstLift = Math.round(performance.now());  // milliseconds since the page was opened
   requestAnimationFrame(tick);
+  return again;
 }
 
 /** Turn a body by dragging across its panel. */
@@ -207,7 +216,7 @@ function result(body, image, answers) {
     parents: body.parents,
     image: relativeTo(body.root, image),
     student: answers.student.pose,
-    teacher: answers.teacher.pose,
+    teacher: answers.teacher?.pose,  // absent while it is loading
     student_twin: depthMirror(answers.student.pose),
   };
 }

@@ -4,20 +4,22 @@ import {relativeTo} from "./geometry.js";
 
 const NAMES = ["student", "teacher"];
 
-/** Load the runtime and both networks; gives lift(image, body), which answers with a pose for each network. */
+/**
+ * Load the runtime, and begin to fetch both networks.
+ *
+ * @returns open(name), which makes a network ready, and lift(image, body), which asks all that are.
+ */
 export async function loadNetworks() {
-  const files = NAMES.map(async (name) => {
-    const answer = await fetch(new URL(`${name}.onnx`, import.meta.url));
-    if (!answer.ok) throw new Error(`${name}.onnx: ${answer.status}`);
-    return new Uint8Array(await answer.arrayBuffer());
-  });
+  const files = Object.fromEntries(NAMES.map((name) => [name, fetched(`${name}.onnx`)]));
+  files.teacher.catch(() => {});  // heard again when the teacher's turn comes
   const runtime = new URL("../onnxruntime/", import.meta.url);  // absolute: the runtime would look beside the page
   const ort = await import(new URL("ort.wasm.bundle.min.js", runtime));
   ort.env.wasm.wasmPaths = {wasm: new URL("ort-wasm-simd-threaded.wasm", runtime).href};
   ort.env.wasm.numThreads = 1;  // more need headers that a plain server does not send
   const sessions = {};
-  for (const [k, name] of NAMES.entries()) {
-    sessions[name] = await ort.InferenceSession.create(await files[k], {executionProviders: ["wasm"]});
+
+  async function open(name) {
+    sessions[name] = await ort.InferenceSession.create(await files[name], {executionProviders: ["wasm"]});
   }
 
   /** The picture's coordinates are the networks' own; their files take image coordinates, so the factor goes out again. */
@@ -31,9 +33,17 @@ export async function loadNetworks() {
     return {pose: points, milliseconds};
   }
 
-  return async function lift(image, body) {
+  async function lift(image, body) {
     const answers = {};
-    for (const name of NAMES) answers[name] = await run(name, image, body);
+    for (const name of Object.keys(sessions)) answers[name] = await run(name, image, body);
     return answers;
-  };
+  }
+
+  return {open, lift};
+}
+
+async function fetched(name) {
+  const answer = await fetch(new URL(name, import.meta.url));
+  if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
+  return new Uint8Array(await answer.arrayBuffer());
 }
