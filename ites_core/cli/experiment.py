@@ -55,6 +55,7 @@ def run(
     scale: ScaleName = "small",
     device: str = "auto",
     workers: int = 1,
+    together: bool = False,
     runs: Path = Path("runs"),
     results: Path | None = None,
 ) -> None:
@@ -69,6 +70,7 @@ def run(
             (seconds, to see that it works).
         device: auto, cpu or cuda.
         workers: runs at a time.
+        together: train all seeds of a system in one pass, as suits a GPU; the workers then score.
         runs: folder for weights and logs.
         results: folder of artefacts; by default the repository's. Name another one to run anew what is stored.
     """
@@ -79,6 +81,7 @@ def run(
     from ites_core.experiments.runs import run_systems
     from ites_core.experiments.scoring import missing_data, write_examples
     from ites_core.experiments.systems import SYSTEMS
+    from ites_core.experiments.together import run_together
 
     for option, number in (("--seeds", seeds), ("--workers", workers)):
         if number < 1:
@@ -104,7 +107,8 @@ def run(
             chosen.append(system)
         else:
             print(f"{system}: left out, it needs the data set {needed}; `ites data list` says how to get it")
-    run_systems(chosen, place, range(seeds) if seed is None else [seed], runs, workers, device)
+    train_and_score = run_together if together else run_systems
+    train_and_score(chosen, place, range(seeds) if seed is None else [seed], runs, workers, device)
     write_examples(place)
     follow = name if name in EXPERIMENTS else "all"
     print(f"next: ites experiment report {follow} --data {data} --scale {scale}")
