@@ -215,6 +215,7 @@ class RunFolder:
             ("seed", run.seed, found.seed),
             ("data", run.provenance.get("data_sha256"), found.provenance.get("data_sha256")),
             ("teacher", run.provenance.get("teacher_sha256"), found.provenance.get("teacher_sha256")),
+            ("--stream", *(r.provenance.get("streamed", False) for r in (run, found))),  # it has batches of its own
         ):
             if ours != theirs:
                 raise ItesError(

@@ -27,10 +27,20 @@ from ites_core.objectives import Objective, draw_rotations
 from ites_core.step import Speed, TrainingStep, compiled_blocks, make_optimiser, seed_of
 
 
+class Order(Protocol):
+    """The numbers 0 to M - 1 in some order: a tensor, or something that computes a part of it when asked."""
+
+    def __getitem__(self, places: slice, /) -> Tensor: ...
+
+
 class Data(Protocol):
     """What a stage learns from: M poses, on the device by the time they are asked for."""
 
     def __len__(self) -> int: ...
+
+    def order(self, seed: int, epoch: int) -> Order:
+        """The order of one pass over the data."""
+        ...
 
     def batch(self, index: Tensor) -> tuple[Tensor, ...]:
         """The poses of an index (B,): normalised 2D input (B, N, 2) and, for a student, depths (B, N)."""
@@ -49,6 +59,10 @@ class TensorData:
 
     def __len__(self) -> int:
         return len(self.tensors[0])
+
+    def order(self, seed: int, epoch: int) -> Order:
+        """See :func:`epoch_order`; where the tensors are."""
+        return epoch_order(len(self), seed, epoch).to(self.tensors[0].device)
 
     def batch(self, index: Tensor) -> tuple[Tensor, ...]:
         """See :class:`Data`."""
@@ -151,6 +165,13 @@ def fit(
     team = team or Team()
     plan = Plan.of(config, len(task.data))
     share = team.share_of(plan.batch)
+    if team.size > 1:
+        if speed == "compiled":
+            raise ItesError("speed: compiled steps are for one process; several take speed=auto or plain")
+        speed = "plain"
+        run.provenance["processes"] = team.size
+        if task.objective.priors is not None:
+            task.objective.priors.share = share
     parameters = list(task.objective.network.parameters())
     optimiser = make_optimiser(config, parameters, device)
     folder = _open_folder(run, optimiser, out, resume, team)
@@ -162,19 +183,19 @@ def fit(
         [run.seed],
         lambda generators: draw_rotations(config, plan.batch, generators[0])[share],
         device,
-        "plain" if team.size > 1 and speed == "auto" else speed,
+        speed,
         compiled_blocks(run.model) if speed == "compiled" else (),
     )
     started = time.monotonic() - run.provenance["seconds"]
-    order = torch.empty(0, dtype=torch.int64)
+    order: Order | None = None
     quiet = not (progress and team.leads)
     bar = tqdm(total=plan.total, initial=run.step, desc=run.stage, unit="step", disable=quiet, mininterval=0.5)
     run.model.train()
     try:
         while run.step < plan.total:
             epoch, place = divmod(run.step, plan.steps_per_epoch)
-            if place == 0 or not len(order):
-                order = epoch_order(len(task.data), run.seed, epoch).to(device)
+            if place == 0 or order is None:
+                order = task.data.order(run.seed, epoch)
             index = order[place * plan.batch : (place + 1) * plan.batch][share]
             rate = plan.learning_rate(config, run.step)
             step(task.data.batch(index), run.step, run.step / plan.steps_per_epoch, rate)

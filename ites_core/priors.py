@@ -97,6 +97,9 @@ class BodyPriors(nn.Module):
         skeleton: the joint set.
         batch: poses a step.
         seed: of the noise.
+
+    Attributes:
+        share: the part of every batch that comes here; several processes share the poses, and so the noise.
     """
 
     bones: Tensor | None
@@ -109,6 +112,7 @@ class BodyPriors(nn.Module):
         super().__init__()
         self.skeleton = skeleton
         self.density = density
+        self.share = slice(0, batch)
         self.register_buffer("bones", bones)
         low, high = NOISE
         size = low * (high / low) ** torch.linspace(0, 1, batch).unsqueeze(1)
@@ -131,7 +135,7 @@ class BodyPriors(nn.Module):
         assert self.density is not None
         with full_precision(image):
             flat = in_units(image.float())
-            size = self.size[: len(flat)]
+            size, noise = self.size[self.share][: len(flat)], self.noise[self.share][: len(flat)]
             with torch.no_grad():
-                clean = self.density(flat + self.noise[: len(flat)], size)
+                clean = self.density(flat + noise, size)
             return ((flat - clean).square().sum(dim=1, keepdim=True) / size).mean()

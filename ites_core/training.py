@@ -1,6 +1,7 @@
 """Two-stage training: what the teacher, the student and the supervised baseline learn from (chapters 3 to 5).
 
-The data are tensors, there is no loader. :mod:`ites_core.loop` holds the loop that all stages share.
+The data are tensors, there is no loader; those of a :class:`~ites_core.data.mapped.MappedArchive` stay in their file,
+and each batch is made when its turn comes. :mod:`ites_core.loop` holds the loop that all stages share.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from ites_core.camera import CAMERA_DISTANCE, Normalisation, unproject
 from ites_core.checkpoint import Run, build_model, camera_pose, provenance
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.data import CameraRing, CameraViews, Motion, ViewArchive, make_views
+from ites_core.data.mapped import MappedArchive
 from ites_core.data.noise import NOISE, complete, observe
+from ites_core.data.streamed import LabelledViews, StreamedViews
 from ites_core.density import fit_density
-from ites_core.distributed import join_team
+from ites_core.distributed import join_team, own_device
 from ites_core.errors import ItesError
 from ites_core.factorisation import mean_body
 from ites_core.loop import Task, TensorData, fit
@@ -32,6 +35,7 @@ from ites_core.skeleton import Skeleton
 from ites_core.step import Speed
 
 VALIDATION_VIEWS = 2048  # held-out views that are scored during training
+SAMPLE = 1 << 16  # views that stand for all where those are streamed: normalisation, first body, priors
 
 
 def train_teacher(
@@ -66,11 +70,11 @@ def train_teacher(
 
 def teacher_task(archive: Motion, config: TeacherConfig, *, seed: int = 0, device: str = "auto") -> Task:
     """What :func:`train_teacher` trains, before its first step."""
-    run, x, _, validation, where = _prepare(archive, config, seed, device)
+    run, x, _, validation, where, stream = _prepare(archive, config, seed, device)
     model = cast(DictionaryModel, run.model)
     if config.dictionary_start == "mean_body":
         model.start_from(mean_body(complete(x.cpu(), archive.skeleton), archive.skeleton).to(where))
-    return Task(run, Objective(model, config), TensorData((x,)), validation, where)
+    return Task(run, Objective(model, config), stream or TensorData((x,)), validation, where)
 
 
 def train_student(
@@ -88,7 +92,8 @@ def train_student(
     """Stage 2: distil a frozen teacher into a graph-convolution student. Chapter 4.
 
     The teacher labels every view once, before training: the input is not augmented, so live labels
-    would be the same numbers. The student sees input normalised by its teacher's factor.
+    would be the same numbers. (Where the data stay in their file, there are live labels.) The student sees input
+    normalised by its teacher's factor.
 
     Args:
         archive: recordings, as for the teacher.
@@ -103,25 +108,32 @@ def train_student(
 
 
 def student_task(archive: Motion, teacher: Run, config: StudentConfig, *, seed: int = 0, device: str = "auto") -> Task:
-    """What :func:`train_student` trains, before its first step; the teacher has labelled every view."""
+    """What :func:`train_student` trains, before its first step."""
     if teacher.stage != "teacher":
         raise ItesError(
             f"distillation: found a {teacher.stage} run as teacher; expected one that `ites train teacher` made"
         )
-    run, x, _, validation, where = _prepare(archive, config, seed, device, teacher.normalisation)
+    run, x, _, validation, where, stream = _prepare(archive, config, seed, device, teacher.normalisation)
     weights = save({k: v.detach().cpu().contiguous() for k, v in teacher.model.state_dict().items()})
     run.provenance["teacher_sha256"] = hashlib.sha256(weights).hexdigest()
     teacher.model.to(where).eval()
     started = time.monotonic()
-    label = _labels(teacher, x)
-    mirror = list(archive.skeleton.mirror)
-    if config.mirror_pictures:
-        other = mirrored(x, archive.skeleton)
-        label = (label + _labels(teacher, other)[:, mirror]) / 2
-        x, label = torch.cat([x, other]), torch.cat([label, label[:, mirror]])
-    priors = _priors(x, label, config, archive.skeleton, seed)
+
+    def label(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Each picture with its depths, and on request each mirror image with its own."""
+        depths = _labels(teacher, x)
+        if not config.mirror_pictures:
+            return [(x, depths)]
+        other, mirror = mirrored(x, archive.skeleton), list(archive.skeleton.mirror)
+        depths = (depths + _labels(teacher, other)[:, mirror]) / 2
+        return [(x, depths), (other, depths[:, mirror])]
+
+    pairs = label(x)
+    x, depths = (torch.cat(side) for side in zip(*pairs, strict=True))
+    priors = _priors(x, depths, config, archive.skeleton, seed)
     run.provenance["seconds"] = time.monotonic() - started
-    return Task(run, Objective(run.model, config, priors=priors), TensorData((x, label)), validation, where)
+    data = LabelledViews(stream, label, len(pairs)) if stream else TensorData((x, depths))
+    return Task(run, Objective(run.model, config, priors=priors), data, validation, where)
 
 
 @torch.no_grad()
@@ -165,7 +177,9 @@ def train_supervised(
 
 def supervised_task(archive: Motion, config: StudentConfig, *, seed: int = 0, device: str = "auto") -> Task:
     """What :func:`train_supervised` trains, before its first step."""
-    run, x, views, validation, where = _prepare(archive, config, seed, device)
+    if isinstance(archive, MappedArchive):
+        raise ItesError(f"{archive.source}: the supervised baseline needs its data in memory; read it with load_motion")
+    run, x, views, validation, where, _ = _prepare(archive, config, seed, device)
     if not views.pose.isfinite().all():
         raise ItesError(f"{archive.source}: holds no 3D truth to learn from; train a teacher on it instead")
     run.provenance["labels"] = "truth"
@@ -182,7 +196,7 @@ def untrained(archive: Motion, config: StudentConfig, *, seed: int = 0) -> Run:
         config: which of the two.
         seed: of the cameras.
     """
-    run, _, views, _, _ = _prepare(archive, config, seed, "cpu")
+    run, _, views, *_ = _prepare(archive, config, seed, "cpu")
     if isinstance(run.model, MeanPose):
         run.model.set_mean(views.pose / run.normalisation.metres_per_unit)
     return run
@@ -204,10 +218,11 @@ class _Prepared(NamedTuple):
     """What every stage starts from."""
 
     run: Run  # fresh
-    x: Tensor  # (M, N, 2) training input, normalised, on the device
+    x: Tensor  # (M, N, 2) training input, normalised, on the device; of streamed views a sample
     views: CameraViews  # what x was made from
     validation: CameraViews  # the held-out views
     device: torch.device
+    stream: StreamedViews | None  # the training input, where it stays in its file
 
 
 def _prepare(
@@ -219,7 +234,13 @@ def _prepare(
 ) -> _Prepared:
     where = pick_device(device)
     ring = CameraRing(cameras=config.cameras)
-    views = make_views(archive.part("train"), ring, seed)
+    train = archive.part("train")
+    stream = StreamedViews.film(train, ring, seed, where) if isinstance(train, MappedArchive) else None
+    if stream and config.noise != "none":
+        raise ItesError(
+            f"{archive.source}: noise={config.noise} is drawn for all views at once; train without --stream"
+        )
+    views = stream.sample(SAMPLE) if stream else make_views(train, ring, seed)
     held_out = archive.part("val")
     views_of_frame = 1 if isinstance(held_out, ViewArchive) else ring.cameras
     stride = max(1, held_out.frames * views_of_frame // VALIDATION_VIEWS)
@@ -236,18 +257,21 @@ def _prepare(
         **provenance(where),
         "seconds": 0.0,
     }
+    if stream:
+        about |= {"streamed": True, "sample": len(views)}
     run = Run(model.to(where), config, normalisation, archive.skeleton, seed, 0, about)
     noise, keep = NOISE[config.noise], run.takes_missing_joints
     x = normalisation.apply(observe(views.image, archive.skeleton, noise, seed, keep), archive.skeleton)
     seen = observe(validation.image, archive.skeleton, noise, seed, keep)
-    return _Prepared(run, x.to(where), views, replace(validation, image=seen), where)
+    stream = stream.normalised(normalisation) if stream else None
+    return _Prepared(run, x.to(where), views, replace(validation, image=seen), where, stream)
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+    """``auto`` (CUDA where there is one), ``cpu`` or ``cuda``; of several processes each takes a GPU of its own.
 
     Raises:
-        ItesError: unknown name, or CUDA asked for where there is none.
+        ItesError: unknown name, CUDA asked for where there is none, or fewer GPUs than processes.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -261,7 +285,7 @@ def pick_device(name: str) -> torch.device:
         )
     if device.type not in ("cpu", "cuda"):
         raise ItesError(f"device: found {name!r}, expected auto, cpu or cuda")
-    return device
+    return own_device(device)
 
 
 def _initialise_as_release(model: nn.Module) -> None:

@@ -222,7 +222,7 @@ def test_a_full_disk_is_one_clear_error(teacher: Run, tmp_path: Path, monkeypatc
 
 def test_config_errors_are_one_line() -> None:
     for make, message in (
-        (lambda: teacher_config("huge"), "unknown preset 'huge': expected one of paper, official, small, smoke"),
+        (lambda: teacher_config("huge"), "unknown preset 'huge': expected one of paper, official, small, full"),
         (lambda: teacher_config("small", wings=2), "unknown field 'wings' for TeacherConfig: expected one of epochs"),
         (lambda: teacher_config("small", atoms=0), "TeacherConfig.atoms: found 0"),
         (lambda: teacher_config("small", atoms="many"), "TeacherConfig.atoms: found 'many'"),

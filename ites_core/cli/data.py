@@ -149,6 +149,20 @@ def sample(n: int, out: Path, seed: int = 0) -> None:
     print(f"{out}: {n} poses")
 
 
+@data.command(name="unpack")
+def unpack_command(file: conf.Positional[Path], out: Path) -> None:
+    """Copy an archive into one without compression, which `ites train ... --stream` can leave in its file.
+
+    Args:
+        file: a mocap archive (.npz).
+        out: the archive to write (.npz); 204 bytes a frame of 17 joints.
+    """
+    from ites_core.data.mapped import unpack
+
+    sequences, frames = unpack(file, out)
+    print(f"{out}: {sequences} sequences, {frames} frames, {out.stat().st_size / 1e6:.1f} MB")
+
+
 @data.command
 def convert(
     folder: conf.Positional[Path],

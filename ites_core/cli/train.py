@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro import conf
 from tyro.extras import SubcommandApp
@@ -21,6 +21,7 @@ from ites_core.config import (
 
 if TYPE_CHECKING:
     from ites_core.checkpoint import Run
+    from ites_core.data import Motion
 
 train = SubcommandApp()
 
@@ -38,6 +39,10 @@ class TrainingOptions:
         preset: named settings; `ites train presets` shows them.
         seed: of weights, cameras, batches and rotations.
         device: auto, cpu or cuda.
+        speed: auto records the step on a GPU and replays it; plain issues every operation by itself, as auto does
+            without a GPU; compiled lets torch.compile fuse each block, which takes a minute to begin with.
+        stream: leave the data in their file and make each batch when its turn comes, for data larger than memory; the
+            file must not be compressed, see `ites data unpack`.
         resume: continue the run in --out after an interruption.
         settings: change single fields of the preset, for example --set batch_size=64 rotations=vertical.
     """
@@ -47,6 +52,8 @@ class TrainingOptions:
     preset: PresetName = "small"
     seed: int = 0
     device: str = "auto"
+    speed: Literal["auto", "plain", "compiled"] = "auto"
+    stream: bool = False
     resume: bool = False
     settings: Settings = ()
 
@@ -54,8 +61,23 @@ class TrainingOptions:
         """The fields that --set names, with their text."""
         return parse_assignments(chain(*self.settings))
 
+    def motion(self) -> Motion:
+        """What --data names."""
+        from ites_core.data import load_motion
+        from ites_core.data.mapped import map_archive
+
+        return map_archive(self.data) if self.stream else load_motion(self.data)
+
+    def rest(self) -> dict[str, Any]:
+        """What both stages pass on as it is."""
+        return {"seed": self.seed, "device": self.device, "resume": self.resume, "speed": self.speed}
+
     def finish(self, run: Run) -> None:
-        """Say what was made and what to do next."""
+        """Say what was made and what to do next; of several processes, the first does."""
+        from ites_core.distributed import leave_team
+
+        if not leave_team():
+            return
         print(f"{self.out}: {run.stage}, {run.step} steps, {run.provenance['seconds']:.0f} s")
         print(f"next: ites evaluate {self.out} --data {self.data}")
 
@@ -63,12 +85,11 @@ class TrainingOptions:
 @train.command(name="teacher")
 def train_teacher_command(options: Annotated[TrainingOptions, conf.arg(name="")]) -> None:
     """Stage 1: train the pose-dictionary teacher on 2D views; no 3D label is used."""
-    from ites_core.data import load_motion
     from ites_core.training import train_teacher
 
     o = options
     config = teacher_config(o.preset, **o.changes())
-    o.finish(train_teacher(load_motion(o.data), config, o.out, seed=o.seed, device=o.device, resume=o.resume))
+    o.finish(train_teacher(o.motion(), config, o.out, **o.rest()))
 
 
 @train.command(name="student")
@@ -79,13 +100,12 @@ def train_student_command(teacher: Path, options: Annotated[TrainingOptions, con
         teacher: run folder of stage 1.
     """
     from ites_core.checkpoint import RunFolder
-    from ites_core.data import load_motion
     from ites_core.training import train_student
 
     o = options
     config = student_config(o.preset, **o.changes())
     guide = RunFolder(teacher).read()
-    o.finish(train_student(load_motion(o.data), guide, config, o.out, seed=o.seed, device=o.device, resume=o.resume))
+    o.finish(train_student(o.motion(), guide, config, o.out, **o.rest()))
 
 
 @train.command

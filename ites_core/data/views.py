@@ -66,11 +66,11 @@ def make_views(archive: Motion, ring: CameraRing | None = None, seed: int = 0, s
     images, poses, sequences, cameras, depths = [], [], [], [], []
     root = archive.skeleton.root
     for index, name in enumerate(archive.names):
-        motion = archive.sequence(index)[::stride]  # (F, N, 3)
-        eyes, rotations = place_cameras(archive.sequence(index)[:, root], ring, name, seed)
+        whole = archive.sequence(index)
+        motion = whole[::stride]  # (F, N, 3)
+        eyes, rotations = place_cameras(whole[:, root], ring, name, seed)
         seen = rotate(motion - eyes[:, None, None], rotations[:, None])  # (C, F, N, 3), camera frame
-        if (seen[..., 2] < 0.1).any():
-            raise ItesError(f"{archive.source}: sequence {name}: a joint is at or behind the camera; widen the ring")
+        check_in_front(seen, archive.source, name)
         images.append((seen[..., :2] / seen[..., 2:]).flatten(0, 1))
         poses.append((seen - seen[..., root : root + 1, :]).flatten(0, 1))
         depths.append(seen[..., root, 2].flatten())
@@ -86,6 +86,12 @@ def make_views(archive: Motion, ring: CameraRing | None = None, seed: int = 0, s
         skeleton=archive.skeleton,
         source=archive.source,
     )
+
+
+def check_in_front(seen: Tensor, source: str, name: str) -> None:
+    """Raise ItesError where a joint (..., 3) in the camera frame is at or behind its camera."""
+    if (seen[..., 2] < 0.1).any():
+        raise ItesError(f"{source}: sequence {name}: a joint is at or behind the camera; widen the ring")
 
 
 def place_cameras(track: Tensor, ring: CameraRing, name: str, seed: int) -> tuple[Tensor, Tensor]:
