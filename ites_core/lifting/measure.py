@@ -61,7 +61,7 @@ LOST = (0, 2, 4, 6, 8, 9, 10, 11)
 class Views:
     """Test views of the CMU recordings, at most ``most`` of them: exact pictures, and the truth."""
 
-    def __init__(self, run: Run, most: int = 3000) -> None:
+    def __init__(self, run: Run, most: int = 1500) -> None:
         archive = load_motion("cmu17").part("test")
         views = make_views(archive, seed=0, stride=max(1, 4 * archive.frames // most))
         self.units = run.normalisation.apply(views.image).double().numpy()
@@ -279,15 +279,15 @@ def measure_coco(run: Run) -> dict[str, Any]:
     }
 
 
-def measure_speed(run: Run, people: int = 10_000) -> dict[str, Any]:
-    """Poses a second from arrays of pixels to arrays of metres, best of five; a busy machine makes it slower."""
+def measure_speed(run: Run, people: int = 4_000) -> dict[str, Any]:
+    """Poses a second from arrays of pixels to arrays of metres, best of three; a busy machine makes it slower."""
     truth = load_motion("sampler").positions[:people].float()  # type: ignore[union-attr]
     truth = truth.repeat(-(-people // len(truth)), 1, 1)[:people] * torch.tensor([1.0, -1.0, -1.0])
     root = truth[:, :1]
     image = project((truth - root) * 2.0) * 1000 + 500
     array = torch.cat([image, torch.ones(people, 17, 1)], dim=-1).numpy()
     wall, processor = [], []
-    for _ in range(5):
+    for _ in range(3):
         start = time.perf_counter(), time.process_time()
         lift(array, joints="h36m17", weights=run)
         wall.append(time.perf_counter() - start[0])
