@@ -10,6 +10,7 @@ after its question.
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -243,6 +244,16 @@ def deck(notebook: Any, glued: dict[str, str]) -> str:
     return "\n".join(f"<section>{section}</section>" for section in sections)
 
 
+def shared(text: str, built: Path) -> str:
+    """Pictures that the book has as files are taken from there, so that the site does not carry them twice."""
+
+    def source(match: re.Match[str]) -> str:
+        name = f"{hashlib.sha256(base64.b64decode(match[1])).hexdigest()}.png"  # as myst-nb names it
+        return f'src="../_images/{name}"' if (built / "_images" / name).is_file() else match[0]
+
+    return re.sub(r'src="data:image/png;base64,([^"]+)"', source, text)
+
+
 def main() -> None:
     """Write a deck for every executed chapter (files that begin with a digit)."""
     if len(sys.argv) != 3:
@@ -260,9 +271,8 @@ def main() -> None:
         stored = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
         glued = {name: "".join(output["data"].values()).strip("'") for name, output in stored.items()}
         title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
-        (folder / f"{path.stem}.html").write_text(
-            PAGE.format(title=title, slides=deck(notebook, glued)), encoding="utf-8"
-        )
+        slides = shared(deck(notebook, glued), built)
+        (folder / f"{path.stem}.html").write_text(PAGE.format(title=title, slides=slides), encoding="utf-8")
 
 
 if __name__ == "__main__":

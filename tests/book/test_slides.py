@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import runpy
 import struct
 from pathlib import Path
@@ -12,7 +13,8 @@ import nbformat
 import pytest
 
 SLIDES = runpy.run_path(str(Path(__file__).resolve().parents[2] / "book" / "make_slides.py"))
-Piece, plain, packed, deck, picture = (SLIDES[name] for name in ("Piece", "plain", "packed", "deck", "picture"))
+NAMES = ("Piece", "plain", "packed", "deck", "picture", "shared")
+Piece, plain, packed, deck, picture, shared = (SLIDES[name] for name in NAMES)
 
 
 def png(wide: int, high: int) -> str:
@@ -83,3 +85,13 @@ def test_a_deck_leaves_out_exercises_and_live_cells_and_joins_what_is_printed() 
     assert text.count("<pre>one\ntwo\n</pre>") == 1
     assert "Do this" not in text
     assert "One thing" in text
+
+
+def test_a_picture_that_the_book_has_as_a_file_is_not_carried_twice(tmp_path: Path) -> None:
+    known, other = png(10, 10), png(20, 10)
+    folder = tmp_path / "_images"
+    folder.mkdir()
+    name = f"{hashlib.sha256(base64.b64decode(known)).hexdigest()}.png"
+    (folder / name).touch()
+    text = f'<img src="data:image/png;base64,{known}"><img src="data:image/png;base64,{other}">'
+    assert shared(text, tmp_path) == f'<img src="../_images/{name}"><img src="data:image/png;base64,{other}">'
