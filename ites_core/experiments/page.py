@@ -57,7 +57,7 @@ def sortable(headers: Sequence[str], rows: Iterable[Sequence[Entry | str]], capt
     """
     head = "".join(
         f'<th scope="col"><button type="button">{html.escape(name)}<span aria-hidden="true"></span></button></th>'
-        for name in headers
+        for name in (header.replace("P-M", "P\u2011M") for header in headers)  # a hyphen that does not break
     )
     body = []
     for row in rows:
