@@ -112,14 +112,15 @@ def train_student_command(teacher: Path, options: Annotated[TrainingOptions, con
 def presets() -> None:
     """Show every field of both stages and its value in each preset."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     for stage, make, names in (
         ("teacher", teacher_config, TEACHER_PRESETS),
         ("student", student_config, STUDENT_PRESETS),
     ):
         configs = [make(name) for name in names]
-        table = Table(f"{stage} field", *names)
+        values = [Column(name, overflow="fold") for name in names]
+        table = Table(Column(f"{stage} field", no_wrap=True), *values, box=None, pad_edge=False)
         for f in fields(configs[0]):
             table.add_row(f.name, *(str(getattr(c, f.name)) for c in configs))
         Console().print(table)

@@ -103,7 +103,9 @@ class MappedArchive(MocapArchive):
         Raises:
             ItesError: a coordinate that is not finite.
         """
-        return self._read(frames, frames.tolist(), scattered=True)
+        most = LENT // CLUSTER  # at once
+        parts = [frames[i : i + most] for i in range(0, max(len(frames), 1), most)]
+        return torch.cat([self._read(part, part.tolist(), scattered=True) for part in parts])
 
     def _read(self, where: slice | np.ndarray, frames: Sequence[int], scattered: bool) -> Tensor:
         assert self.pages is not None
