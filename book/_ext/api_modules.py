@@ -1,7 +1,8 @@
 """Sphinx extension: a fenced block {modules} puts the reference of modules into a page, from their docstrings.
 
-Its lines name modules and packages of ``ites_core``; a package stands for all of its modules. The one block without
-lines stands for every module that no page names, so that a new one is never forgotten.
+Its lines name modules and packages of ``ites_core``. A package stands for all of its modules that no page names by
+themselves, and the one block without lines for every module that no page names at all: a new module is never forgotten,
+and none is shown twice.
 """
 
 import re
@@ -32,17 +33,20 @@ def expand(app: Sphinx, page: str, source: list[str]) -> None:
     found = walk_packages(ites_core.__path__, "ites_core.")
     known = [module.name for module in found if not module.ispkg and not module.name.startswith(LEFT_OUT)]
 
-    def members(names: list[str]) -> list[str]:
-        wrong = [name for name in names if not any(f"{module}.".startswith(f"{name}.") for module in known)]
-        if wrong:
-            raise ExtensionError(f"{page}: no module {', '.join(wrong)}; there are {', '.join(known)}")
-        return list(dict.fromkeys(m for name in names for m in known if f"{m}.".startswith(f"{name}.")))
-
     everywhere = [block for file in Path(app.srcdir).glob("*.md") for block in BLOCK.findall(file.read_text("utf-8"))]
-    named = members(" ".join(everywhere).split())
+    listed = " ".join(everywhere).split()
+
+    def members(name: str) -> list[str]:
+        if name in known:
+            return [name]
+        if inside := [module for module in known if module.startswith(f"{name}.")]:
+            return [module for module in inside if module not in listed]
+        raise ExtensionError(f"{page}: no module {name}; there are {', '.join(known)}")
+
+    rest = [module for module in known if module not in {m for name in listed for m in members(name)}]
 
     def entries(match: re.Match[str]) -> str:
-        names = members(match[1].split()) or [module for module in known if module not in named]
+        names = [m for name in match[1].split() for m in members(name)] if match[1].strip() else rest
         return "\n".join(ENTRY.format(name=name) for name in names)
 
     source[0] = BLOCK.sub(entries, source[0])
