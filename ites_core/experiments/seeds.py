@@ -27,7 +27,7 @@ from ites_core.models import DepthStudent
 from ites_core.priors import BodyPriors, PoseDensity, relative_bones
 
 JUDGED = 4096  # held-out pictures on which a run is judged without truth
-DENSITY_STEPS = 2500
+DENSITY_STEPS = 1000  # a judge need not be as sharp as the density that a student follows
 BINS = 10  # of equally many joints, by predicted error
 KEPT = tuple(k / 20 for k in range(20, 0, -1))  # shares of the views that are kept, the most certain first
 
