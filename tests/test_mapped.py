@@ -112,6 +112,7 @@ def test_a_mapped_archive_is_the_archive(unpacked: Path, tiny_file: Path) -> Non
 
 def test_pages_are_given_back(unpacked: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "LENT", 1000)
+    monkeypatch.setattr(mapped, "CLUSTER", 500)
     archive, asked = map_archive(unpacked), []
 
     class Watched:

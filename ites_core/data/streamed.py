@@ -51,17 +51,16 @@ class StreamedViews:
         """
         if ring.cameras < 1:
             raise ItesError(f"cameras: found {ring.cameras}, expected at least 1")
-        eyes, turns, depths = [], [], 0.0
+        eyes, turns = (torch.empty(len(archive), ring.cameras, *shape) for shape in ((3,), (3, 3)))
+        depths = 0.0
         for index, name in enumerate(archive.names):
             motion = archive.sequence(index)
-            eye, turn = place_cameras(motion[:, archive.skeleton.root], ring, name, seed)
-            seen = rotate(motion - eye[:, None, None], turn[:, None])
+            eyes[index], turns[index] = place_cameras(motion[:, archive.skeleton.root], ring, name, seed)
+            seen = rotate(motion - eyes[index][:, None, None], turns[index][:, None])
             check_in_front(seen, archive.source, name)
             depths += seen[..., archive.skeleton.root, 2].double().sum().item()
-            eyes.append(eye)
-            turns.append(turn)
         first = ring.cameras * np.cumsum([0, *archive.lengths], dtype=np.int64)
-        return cls(archive, torch.stack(eyes).to(device), torch.stack(turns).to(device), first, depths / int(first[-1]))
+        return cls(archive, eyes.to(device), turns.to(device), first, depths / int(first[-1]))
 
     def __len__(self) -> int:
         return int(self.first[-1])
