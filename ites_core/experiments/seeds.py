@@ -168,6 +168,8 @@ def study_seeds(systems: Sequence[str], place: Place, runs: Path, density_steps:
     Raises:
         ItesError: no system, or fewer than two stored runs of the first one.
     """
+    if not systems:
+        raise ItesError("seeds: found no system, expected the name of at least one student")
     stored = {name: _stored(name, place, runs) for name in systems}
     main = [run for _, run in stored[systems[0]]]
     if len(main) < 2:
