@@ -25,6 +25,7 @@ from ites_core.config import student_config
 from ites_core.data.joint_sets import COMPLETED, KEYPOINT_SETS, SEEN
 from ites_core.data.sampler import PoseSampler
 from ites_core.errors import ItesError
+from ites_core.export.onnx import export_onnx
 from ites_core.lifting import Lifted, lift, measure, plausibility
 from ites_core.lifting.fit import fit
 from ites_core.lifting.lift import FEWEST_JOINTS, FOCAL
@@ -301,6 +302,39 @@ def test_any_set_of_keypoints_is_lifted(run: Run, data: st.DataObject) -> None:
         assert "nobody shows" in str(error)  # noqa: PT017
     else:
         assert torch.isfinite(lifted.pose[torch.from_numpy(lifted.done)]).all()
+
+
+@pytest.fixture(scope="session")
+def onnx_file(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random student as an ONNX file."""
+    file = tmp_path_factory.mktemp("onnx") / "run.onnx"
+    export_onnx(run, file)
+    return file
+
+
+def test_an_onnx_file_lifts_as_its_run_does(run: Run, onnx_file: Path) -> None:
+    x = np.concatenate([pixels(150), np.ones((150, 17, 1))], axis=-1)  # more than one call
+    x[3, J["RWrist"]] = np.nan
+    one, other = (lift(x, joints="h36m17", weights=w) for w in (run, onnx_file))
+    torch.testing.assert_close(one.pose, other.pose, atol=2e-5, rtol=1e-4)
+    np.testing.assert_allclose(one.metres_per_pixel, other.metres_per_pixel)
+    assert other.weights == str(onnx_file)
+
+
+def test_what_is_no_onnx_file_of_ours_is_refused(onnx_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ItesError, match="no such file; write one by `ites export onnx"):
+        lift(pixels(), joints="h36m17", weights=tmp_path / "none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(onnx_file.read_bytes()[:500])
+    with pytest.raises(ItesError, match=r"bad\.onnx: found no readable ONNX file") as caught:
+        lift(pixels(), joints="h36m17", weights=tmp_path / "bad.onnx")
+    assert "\n" not in str(caught.value)
+    import onnx
+
+    bare = onnx.load(onnx_file)
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / "bare.onnx")
+    with pytest.raises(ItesError, match="metadata lack or spoil 'joint_set'"):
+        lift(pixels(), joints="h36m17", weights=tmp_path / "bare.onnx")
 
 
 # ---- plausibility --------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def lift(
             folder, MediaPipe landmarks, CSV, npz or npy.
         out: .npz .json .csv (all that is known), .bvh .glb .gltf (animation), .html (to look at), .gif .mp4.
         format: of the input; auto tells it by suffix and content.
-        weights: name of packaged weights, or a run folder.
+        weights: name of packaged weights, a run folder, or a file of `ites export onnx`, which is faster.
         joints: the keypoint set, where the input leaves it open.
         min_score: confidence below which a keypoint counts as missing. Detectron2's scores are lower: try 0.05.
         size: person: bring each person to the training set's size. camera: keep the size that the camera sees.

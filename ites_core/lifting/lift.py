@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ites_core.camera import CAMERA_DISTANCE, H36M_LIKE, Intrinsics
+from ites_core.camera import CAMERA_DISTANCE, H36M_LIKE, Intrinsics, Normalisation
 from ites_core.checkpoint import Run, RunFolder
 from ites_core.data.joint_sets import COMPLETED
 from ites_core.errors import ItesError
@@ -115,7 +115,7 @@ def _count(number: int, one: str, many: str) -> str:
 def lift(
     source: str | Path | People | np.ndarray | Tensor,
     *,
-    weights: str | Path | Run = WEIGHTS,
+    weights: str | Path | Lifter = WEIGHTS,
     format: Format = "auto",
     joints: str | None = None,
     min_score: float = MIN_SCORE,
@@ -130,7 +130,7 @@ def lift(
     Args:
         source: file or folder of keypoints, or an array (..., K, 2 or 3) of pixels and scores, see
             :func:`~ites_core.lifting.read_tables.people_of_array`.
-        weights: name of packaged weights, folder of a run, or a run.
+        weights: name of packaged weights, folder of a run, file of `ites export onnx` (faster), or a run.
         format: of the file, see :func:`~ites_core.lifting.read.read_people`.
         joints: name of the keypoint set, where the source leaves it open.
         min_score: confidence below which a keypoint counts as missing.
@@ -158,7 +158,7 @@ def lift(
         raise ItesError(f"image_size: found {image_size}, expected width and height in pixels")
     people = _people(source, format, joints, image_size)
     film = people.film if film is None else film
-    run, name = load_run(weights)
+    run, name = load_lifter(weights)
     if run.skeleton != H36M17:
         raise ItesError(f"{name}: lifts the joint set {run.skeleton.name}, expected {H36M17.name}; take other weights")
     seen, score, origin = people.joints.apply(people.keypoints, people.score, min_score)
@@ -202,20 +202,52 @@ def lift(
     )
 
 
-def lift_units(run: Run, units: np.ndarray) -> Tensor:
+def lift_units(run: Lifter, units: np.ndarray) -> Tensor:
     """Poses (M, 17, 3) in units from complete 2D poses (M, 17, 2) at the training set's size, anywhere in the plane."""
     image = torch.from_numpy(units - units[:, H36M17.root :][:, :1]).float() / run.normalisation.factor
     return run.lift(image, batch=BATCH)
 
 
-def load_run(weights: str | Path | Run) -> tuple[Run, str]:
-    """Weights by name, folder or as they are, and what to call them.
+class Lifter(Protocol):
+    """What lifting needs of a network: a :class:`~ites_core.checkpoint.Run` has it, and so has an ONNX file's."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Its joint set."""
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Of its training set."""
+
+    @property
+    def stage(self) -> str:
+        """``"teacher"`` or ``"student"``."""
+
+    def lift(self, image: Tensor, batch: int = BATCH) -> Tensor:
+        """Image coordinates for focal length 1 (M, N, 2) to root-relative poses (M, N, 3), units."""
+
+
+def load_lifter(weights: str | Path | Lifter) -> tuple[Lifter, str]:
+    """What lifts: an ONNX file, a run by name or folder, or whatever is given; and what to call it.
+
+    Raises:
+        ItesError: no such file, folder or name.
+    """
+    if not isinstance(weights, str | Path):
+        return weights, f"{weights.stage} in memory"
+    if Path(weights).suffix.lower() == ".onnx":
+        from ites_core.lifting.onnx_run import OnnxRun
+
+        return OnnxRun(weights), str(weights)
+    return load_run(weights)
+
+
+def load_run(weights: str | Path) -> tuple[Run, str]:
+    """A run by the name of packaged weights or by its folder, and what to call it.
 
     Raises:
         ItesError: no such folder or name.
     """
-    if isinstance(weights, Run):
-        return weights, f"{weights.stage} in memory"
     if Path(weights).is_dir():
         return RunFolder(weights).read(), str(weights)
     import ites_core

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -32,7 +33,9 @@ from ites_core.data.joint_sets import BODY25B_TO_H36M17, KEYPOINT_SETS
 from ites_core.data.keypoints import undistort
 from ites_core.data.noise import DetectionNoise, complete
 from ites_core.errors import ItesError
-from ites_core.lifting.lift import WEIGHTS, lift, lift_units, load_run
+from ites_core.export.onnx import export_onnx
+from ites_core.lifting.lift import WEIGHTS, Lifter, lift, lift_units, load_run
+from ites_core.lifting.onnx_run import OnnxRun
 from ites_core.lifting.plausibility import facing_away, limb_asymmetry, mirrored_share, trunk_tilt, turns_right
 from ites_core.lifting.prior import ShapePrior, segment_lengths
 from ites_core.lifting.read_tables import people_of_array
@@ -291,8 +294,13 @@ def measure_speed(run: Run, people: int = 4_000) -> dict[str, Any]:
     crowd = people_of_array(torch.cat([image, torch.ones(people, 17, 1)], dim=-1).numpy(), joints="h36m17")
     config = student_config("small")
     small = Run(build_model(config, H36M17).eval(), config, run.normalisation, H36M17, seed=0)
+    lifters: dict[str, Lifter] = {"these weights": run, "student of preset small": small}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "these.onnx"
+        export_onnx(run, file)
+        lifters["these weights, by onnxruntime"] = OnnxRun(file)
     rows = {}
-    for name, one in {"these weights": run, "student of preset small": small}.items():
+    for name, one in lifters.items():
         wall, processor = [], []
         for _ in range(3):
             start = time.perf_counter(), time.process_time()
@@ -300,7 +308,7 @@ def measure_speed(run: Run, people: int = 4_000) -> dict[str, Any]:
             wall.append(time.perf_counter() - start[0])
             processor.append(time.process_time() - start[1])
         rows[name] = {
-            "parameters": sum(p.numel() for p in one.model.parameters()),
+            "parameters": sum(p.numel() for p in (small if one is small else run).model.parameters()),
             "poses a second": round(people / min(wall)),
             "poses a second of one core's time": round(people / min(processor)),
         }
