@@ -14,6 +14,7 @@ from ites_core import cli, training
 from ites_core.checkpoint import Run, RunFolder
 from ites_core.config import student_config, teacher_config
 from ites_core.data import MocapArchive, load_archive
+from ites_core.data.mapped import map_archive, unpack
 from ites_core.distributed import Team, join_team, leave_team, own_device
 from ites_core.errors import ItesError
 from ites_core.loop import Task, TensorData, fit
@@ -36,15 +37,19 @@ TEACHERS = {
     "dictionary": {},
     "c3dpo with missing joints": {"network": "c3dpo", "noise": "detector", "clip": 1.0},
     "only reprojection": {"weight_ric": 0.0},
+    "from its file": {},
 }
 
 
 def train_all(data: Path, folder: Path) -> None:
     """One run of each kind."""
     archive = load_archive(data)
+    uncompressed = folder.with_name(f"{os.getpid()}.npz")
+    unpack(data, uncompressed)
     for name, changes in TEACHERS.items():
         config = teacher_config("smoke", **SETTINGS | changes)
-        teacher = train_teacher(archive, config, folder / name, device="cpu", progress=False)
+        motion = map_archive(uncompressed) if name == "from its file" else archive
+        teacher = train_teacher(motion, config, folder / name, device="cpu", progress=False)
         if name == "dictionary":
             guide = teacher
     for name, changes in STUDENTS.items():
@@ -110,6 +115,7 @@ def assert_close(a: Run, b: Run, tolerance: float = TOLERANCE) -> None:
         assert row["total"] == pytest.approx(other["total"], rel=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TEACHERS, *STUDENTS])
 def test_two_processes_make_what_one_makes(name: str, folder: Path, tiny_archive: MocapArchive) -> None:
     two, one = (RunFolder(folder / number / name).read() for number in ("two", "one"))
@@ -124,6 +130,7 @@ def test_two_processes_make_what_one_makes(name: str, folder: Path, tiny_archive
     assert difference(start, one) > 50 * tolerance  # they have learnt
 
 
+@pytest.mark.slow
 def test_what_two_processes_began_one_ends(folder: Path, tiny_archive: MocapArchive, tmp_path: Path) -> None:
     config = teacher_config("smoke", **LONGER)
     assert RunFolder(folder / "two" / "cut").read().step == 25
@@ -131,6 +138,7 @@ def test_what_two_processes_began_one_ends(folder: Path, tiny_archive: MocapArch
     assert_close(resumed, train_teacher(tiny_archive, config, device="cpu", progress=False))
 
 
+@pytest.mark.slow
 def test_what_one_process_began_two_end(tiny_file: Path, tiny_archive: MocapArchive, tmp_path: Path) -> None:
     with pytest.raises(ItesError, match="cut off here"):
         train_and_fail(tiny_file, tmp_path / "cut")
@@ -144,6 +152,7 @@ def test_what_one_process_began_two_end(tiny_file: Path, tiny_archive: MocapArch
     assert_close(RunFolder(tmp_path / "cut").read(), whole)
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ItesError, match="batch_size: found 65, which 2 processes cannot share evenly"):
         Team(1, 2).share_of(65)
@@ -154,6 +163,7 @@ def test_a_batch_that_cannot_be_shared_is_one_clear_error(tiny_file: Path, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_only_the_first_process_writes_and_its_failure_ends_all(tiny_file: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     command = ("-m", "ites_core", "train", "teacher", "--data", tiny_file, "--out", tmp_path / "file" / "run")
