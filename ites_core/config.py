@@ -106,7 +106,7 @@ class StudentConfig(TrainingConfig):
 
     Attributes:
         network: adaptive graph convolutions; the fully connected trunk that Table 4 compares them with; the release's
-            graph network; the residual perceptron of the supervised baseline; no depth at all, or one mean pose for all.
+            graph network; the residual perceptron of the supervised baseline; no depth at all, or one mean pose.
         channels: D, features a joint; the width of the layers for ``resfc`` and ``mlp``.
         blocks: graph blocks, a residual over every two; residual blocks for ``resfc`` and ``mlp``.
         dropout: share of features that ``mlp`` drops.

@@ -176,7 +176,7 @@ def test_data_in_other_files_is_not_followed(tmp_path: Path) -> None:
 def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ItesError, match="pip install ites-core.data."):
+    with pytest.raises(ItesError, match=r"pip install ites-core\[data\]"):
         read_mpi_inf_3dhp(tmp_path)
 
 
