@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ites_core.camera import rotate
 from ites_core.checkpoint import provenance
@@ -133,7 +133,9 @@ def main(poses: int = 10_000_000, out: Path | None = None, steps: int = 300, fol
             for streamed in ways:
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
                     rows.append(fresh.submit(train, file, streamed, steps).result())
-    table = Table("poses", "file, MB", "read", "peak memory, MB", "before, MB", "s to start", "steps/s")
+    table = Table(
+        Column("poses", no_wrap=True), "file, MB", "read", "peak memory, MB", "before, MB", "s to start", "steps/s"
+    )
     for row in rows:
         table.add_row(
             f"{row['poses']:,}", f"{row['file_mb']:,.0f}", row["read"], f"{row['peak_memory_mb']:,.0f}",
