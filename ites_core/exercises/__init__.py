@@ -1,4 +1,4 @@
-"""Checks for the book's exercises: one module a chapter, ``chapter0`` to ``chapter7``.
+"""Checks for the book's exercises: one module a chapter, ``chapter0`` to ``chapter9``.
 
     from ites_core.exercises import chapter1 as check
     check.lift(my_function)
@@ -6,7 +6,17 @@
 A right answer prints one line; a wrong one raises :class:`NotYet` with a hint at the likely mistake.
 """
 
-from ites_core.exercises import chapter0, chapter1, chapter2, chapter3, chapter4, chapter5, chapter6, chapter7
+from ites_core.exercises import (
+    chapter0,
+    chapter1,
+    chapter2,
+    chapter3,
+    chapter4,
+    chapter5,
+    chapter6,
+    chapter7,
+    chapter9,
+)
 from ites_core.exercises.base import EXERCISES, Exercise, NotYet
 
 __all__ = [
@@ -21,4 +31,5 @@ __all__ = [
     "chapter5",
     "chapter6",
     "chapter7",
+    "chapter9",
 ]

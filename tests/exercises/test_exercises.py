@@ -15,6 +15,7 @@ import cases_4
 import cases_5
 import cases_6
 import cases_7
+import cases_9
 import nbformat
 import pytest
 import torch
@@ -23,7 +24,7 @@ from ites_core.exercises import EXERCISES, NotYet
 from ites_core.exercises.base import call, choose, compare
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-CASES = (cases_0, cases_1, cases_2, cases_3, cases_4, cases_5, cases_6, cases_7)
+CASES = (cases_0, cases_1, cases_2, cases_3, cases_4, cases_5, cases_6, cases_7, cases_9)
 RIGHT = [(number, answer) for cases in CASES for number, answers in cases.RIGHT.items() for answer in answers]
 WRONG = [(number, *pair) for cases in CASES for number, pairs in cases.WRONG.items() for pair in pairs]
 
