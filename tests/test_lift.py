@@ -265,6 +265,15 @@ def test_who_shows_too_little_is_kept_without_a_pose(run: Run) -> None:
         lift(x[2:3], joints="h36m17", weights=run)
 
 
+def test_joints_in_one_point_are_nobody(run: Run) -> None:
+    x = pixels(3)
+    x[1] = 7.0
+    x[1, :4] += np.array([1e-200, 0.0]) * np.arange(4)[:, None]
+    x[1, J["Head"]] = [1e4, 0]
+    x[2] = 7.0
+    assert lift(x, joints="h36m17", weights=run).done.tolist() == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [

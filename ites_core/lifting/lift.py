@@ -35,6 +35,7 @@ from ites_core.skeleton import H36M17, Skeleton
 WEIGHTS = "ites-ts"
 MIN_SCORE = 0.3  # confidence below which a keypoint counts as missing
 FEWEST_JOINTS = 8  # of the 17, from which a person is lifted; results/lift/completion.json shows what fewer cost
+LARGEST = 1e4  # units from one seen joint to another: beyond, the size is that of no person
 FOCAL = H36M_LIKE.fx / (2 * H36M_LIKE.cx)  # focal length of an unknown camera, in longer sides of its picture
 BATCH = 256  # poses a forward pass: larger ones fall out of a processor's cache
 
@@ -166,7 +167,11 @@ def lift(
     rays = camera.rays(seen)
     prior = ShapePrior.packaged()
     scale = np.full(len(rays), run.normalisation.factor) if size == "camera" else prior.scale(rays)
-    enough = (np.isfinite(seen[..., 0]).sum(axis=1) >= FEWEST_JOINTS) & np.isfinite(scale)
+    there = np.isfinite(rays)
+    with np.errstate(over="ignore", invalid="ignore"):  # joints in one point, all but one, give a size of nothing
+        low, high = (np.where(there, rays, fill) for fill in (np.inf, -np.inf))
+        extent = (high.max(axis=1) - low.min(axis=1)).max(axis=-1) * scale
+    enough = (np.isfinite(seen[..., 0]).sum(axis=1) >= FEWEST_JOINTS) & (extent < LARGEST)
     if not enough.any():
         most = int(np.isfinite(seen[..., 0]).sum(axis=1).max())
         raise ItesError(
