@@ -12,7 +12,7 @@ def lift(
     input: conf.Positional[Path],
     out: Path,
     format: Literal["auto", "coco", "yolo", "openpose", "mediapipe", "csv", "numpy"] = "auto",
-    weights: str = "ites-ts",
+    weights: str = "ites-beyond",
     joints: Literal["coco17", "coco18", "body25", "body25b", "mediapipe33", "h36m17"] | None = None,
     min_score: float = 0.3,
     size: Literal["person", "camera"] = "person",

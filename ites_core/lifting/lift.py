@@ -32,7 +32,7 @@ from ites_core.lifting.read import Format, read_people
 from ites_core.lifting.read_tables import people_of_array
 from ites_core.skeleton import H36M17, Skeleton
 
-WEIGHTS = "ites-ts"
+WEIGHTS = "ites-beyond"
 MIN_SCORE = 0.3  # confidence below which a keypoint counts as missing
 FEWEST_JOINTS = 8  # of the 17, from which a person is lifted; results/lift/completion.json shows what fewer cost
 LARGEST = 1e4  # units from one seen joint to another: beyond, the size is that of no person
