@@ -63,7 +63,7 @@ class Piece:
     """A part of a slide.
 
     Attributes:
-        html: the part; ``HIGH`` in it stands for the height of a picture.
+        html: the part; ``@HIGH`` in it stands for the height of a picture.
         height: about how high it is, pixels.
         opens: begins a new slide, unless there is only a heading before it.
         picture: how much of the height is a picture, which may shrink.
@@ -181,7 +181,7 @@ def picture(png: str, alt: str, words: str) -> Piece:
     wide, high = struct.unpack(">II", base64.b64decode(png[:44])[16:24])
     height = int(min(PICTURE, high * WIDTH / wide, 1.7 * high))
     caption = written(words) if words else Piece("", 0)
-    image = f'<img alt="{alt}" style="height: HIGHpx" src="data:image/png;base64,{png}">'
+    image = f'<img alt="{alt}" style="height: @HIGHpx" src="data:image/png;base64,{png}">'
     whole = height + int(0.8 * caption.height)
     return Piece(f'{image}<div class="caption">{caption.html}</div>', whole, picture=height)
 
@@ -219,7 +219,7 @@ def packed(pieces: Iterable[Piece]) -> Iterator[str]:
         if slide and (full or (piece.opens and not heading_alone)):
             yield "\n".join(slide)
             slide, used, shrink = [], 0, 0
-        slide.append(piece.html.replace("HIGH", str(piece.picture - shrink)) if piece.picture else piece.html)
+        slide.append(piece.html.replace("@HIGH", str(piece.picture - shrink)) if piece.picture else piece.html)
         used += piece.height - shrink
     if slide:
         yield "\n".join(slide)

@@ -67,6 +67,12 @@ def test_a_picture_shrinks_to_stay_with_its_text_but_not_to_a_stamp() -> None:
     assert [slide.count("height: 430px") for slide in packed([Piece("text", 600), shown])] == [0, 1]
 
 
+def test_a_picture_is_not_changed_by_its_height() -> None:
+    data = png(100, 80) + base64.b64encode(base64.b64decode("HIGHHIGH")).decode()
+    (slide,) = packed([picture(data, "a pose", "")])
+    assert f"base64,{data}" in slide
+
+
 def test_a_deck_leaves_out_exercises_and_live_cells_and_joins_what_is_printed() -> None:
     printed = nbformat.v4.new_code_cell(
         "...", outputs=[nbformat.v4.new_output("stream", name="stdout", text=text) for text in ("one\n", "two\n")]
