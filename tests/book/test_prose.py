@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -132,6 +133,16 @@ def test_every_figure_that_moves_has_a_caption(path: Path) -> None:
         if cell.cell_type == "code" and MOVES.search(cell.source):
             caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "")
             assert len(caption) > 20, f"{path.name}, cell {k}: no caption"
+
+
+@each_notebook
+def test_every_figure_that_moves_has_a_still(path: Path) -> None:
+    for k, cell in enumerate(nbformat.read(path, as_version=4).cells):
+        if cell.cell_type == "code" and "embed(" in cell.source:
+            for call in ast.walk(ast.parse(cell.source)):
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "embed":
+                    given = len(call.args) >= 3 or any(word.arg == "still" for word in call.keywords)
+                    assert given, f"{path.name}, cell {k}: no still picture for pages without scripts"
 
 
 @each_notebook
