@@ -53,7 +53,9 @@ book: assets
 	jupyter-book build book -W -n --keep-going || { cat _build/html/reports/*.err.log 2>/dev/null; exit 1; }
 	python book/make_slides.py _build/jupyter_execute _build/html
 	python book/make_print_page.py _build/html
-	find _build/html -name '*.map' -delete; rm -rf _build/html/_static/locales  # no reader needs them
+	# What no reader needs: source maps, translations, fonts that stand there as woff2 too, MathJax's packages in one file.
+	find _build/html \( -name '*.map' -o -path '*/webfonts/*.ttf' -o -name all-packages.js \) -delete
+	rm -rf _build/html/_static/locales
 	python book/check_pages.py _build/html
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
