@@ -67,8 +67,8 @@ EXPERIMENTS: dict[str, Experiment] = {
             ),
             "MPJPE is N-MPJPE, the least-squares scale of each pose. IMG is a model of a detector's errors, in "
             "training and in test; with Human3.6M it is the detections of a cascaded pyramid network, as in the paper. "
-            "Our row beside Martinez et al. is a small residual network in their manner. C3DPO gets as many steps as "
-            "the teacher; its authors train it far longer.",
+            "Our row beside Martinez et al. is a small residual network in their manner. C3DPO gets the steps, the "
+            "form of losses and the start of the teacher at this scale; its authors train it far longer.",
         ),
         Experiment(
             "table-2",
