@@ -9,15 +9,16 @@ A run folder holds
 
 Every file is written beside its place and moved there, so a reader never sees half of one, and a
 kill between two moves leaves a state that resumes to the same weights. Nothing is ever pickled.
+While a process trains, ``.lock`` keeps others out.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ import ites_core
 from ites_core.camera import Normalisation
 from ites_core.config import StudentConfig, TeacherConfig, validate
 from ites_core.errors import ItesError
+from ites_core.files import alone, in_place, reason, tidy
 from ites_core.models import (
     C3DPO,
     DepthStudent,
@@ -170,24 +172,42 @@ class RunFolder:
         """Whether a run was started here."""
         return self.run_file.exists()
 
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Keep other processes from training here for the length of a block; the folder is made if it is missing.
+
+        Raises:
+            ItesError: another process trains here, or the folder cannot be written to.
+        """
+        self._make()
+        with alone(self.path / ".lock", self.path):
+            tidy(self.path)
+            yield
+
     def write(self, run: Run, optimiser: torch.optim.Optimizer | None) -> None:
-        """Save everything: first the resumable state, then what is derived from it.
+        """Save everything. The log comes first: reading leaves out lines after the saved step, but cannot add any.
 
         Raises:
             ItesError: if the disk is full or the folder cannot be written; what was there stays.
         """
-        weights = _tensors(run.model.state_dict())
+        weights, step = _tensors(run.model.state_dict()), {"step": str(run.step)}
+        go_on = "the last checkpoint is kept: make room, then continue with --resume"
+        self._make()
+        with in_place(self.run_file, go_on) as file:
+            file.write_text(json.dumps(describe(run), indent=1) + "\n", encoding="utf-8")
+        with in_place(self.log_file, go_on) as file:
+            file.write_text("".join(json.dumps(row) + "\n" for row in run.log), encoding="utf-8")
+        if optimiser is not None:
+            with in_place(self.state_file, go_on) as file:
+                save_file({f"model.{k}": v for k, v in weights.items()} | _optimiser_tensors(optimiser), file, step)
+        with in_place(self.model_file, go_on) as file:
+            save_file(weights, file, step)
+
+    def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._replace(self.run_file, lambda p: p.write_text(json.dumps(describe(run), indent=1) + "\n"))
-            if optimiser is not None:
-                state = {f"model.{k}": v for k, v in weights.items()} | _optimiser_tensors(optimiser)
-                self._replace(self.state_file, lambda p: save_file(state, p, {"step": str(run.step)}))
-            lines = "".join(json.dumps(row) + "\n" for row in run.log)
-            self._replace(self.log_file, lambda p: p.write_text(lines))
-            self._replace(self.model_file, lambda p: save_file(weights, p, {"step": str(run.step)}))
-        except (OSError, SafetensorError) as error:
-            raise ItesError(f"{self.path}: cannot write the checkpoint ({error}); the last one is kept") from error
+        except OSError as error:
+            raise ItesError(f"{self.path}: cannot be made ({reason(error)}); choose another folder") from error
 
     def read(self, device: torch.device | str = "cpu") -> Run:
         """Load the run for use.
@@ -232,13 +252,17 @@ class RunFolder:
         run.log = self._read_log(step)
         run.provenance["seconds"] = found.provenance.get("seconds", 0.0)
 
-    def _read_description(self) -> Run:
-        try:
-            text = json.loads(self.run_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+    def expect_run(self) -> None:
+        """Raise ItesError where no run was started."""
+        if not self.exists():
             raise ItesError(
                 f"{self.path}: holds no run (run.json is missing); expected a folder that `ites train` wrote"
-            ) from None
+            )
+
+    def _read_description(self) -> Run:
+        self.expect_run()
+        try:
+            text = json.loads(self.run_file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ItesError(f"{self.run_file}: not readable ({error}); restore it or train again") from error
         return run_from(text, self.run_file)
@@ -275,17 +299,6 @@ class RunFolder:
                 if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] <= step:
                     rows.append(row)
         return rows
-
-    @staticmethod
-    def _replace(file: Path, write: Callable[[Path], Any]) -> None:
-        temporary = file.with_name(f".{file.name}.tmp")
-        try:
-            write(temporary)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def run_from(text: Any, file: Path) -> Run:

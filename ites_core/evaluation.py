@@ -18,6 +18,7 @@ from ites_core.data import CameraRing, CameraViews, Motion, make_views
 from ites_core.data.archive import Split
 from ites_core.data.noise import NOISE, complete, observe
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 from ites_core.metrics import auc, better_mirrored, mpjpe, n_mpjpe, p_mpjpe, pck
 from ites_core.skeleton import Skeleton
 
@@ -60,10 +61,8 @@ class Report:
         Raises:
             ItesError: if the file cannot be written.
         """
-        try:
-            Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ItesError(f"{path}: cannot write the report ({error.strerror or error})") from error
+        with in_place(Path(path)) as file:
+            file.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)

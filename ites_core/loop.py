@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from ites_core.checkpoint import Run, RunFolder
 from ites_core.config import TrainingConfig
 from ites_core.data import CameraViews
 from ites_core.distributed import Team
-from ites_core.errors import ItesError
+from ites_core.errors import Interrupted, ItesError
 from ites_core.metrics import p_mpjpe
 from ites_core.objectives import Objective, draw_rotations
 from ites_core.step import Speed, TrainingStep, compiled_blocks, make_optimiser, seed_of
@@ -160,21 +161,37 @@ def fit(
 
     Raises:
         ItesError: ``out`` in use or not writable, batches that the processes cannot share, a loss that is not finite.
+        Interrupted: somebody stopped it; the last checkpoint is kept.
     """
+    team, plan = team or Team(), Plan.of(task.run.config, len(task.data))
+    if team.size > 1 and speed == "compiled":
+        raise ItesError("speed: compiled steps are for one process; several take speed=auto or plain")
+    team.share_of(plan.batch)  # refused before a folder is made
+    if out is None:
+        if resume:
+            raise ItesError("resume: name the run folder with --out")
+        return _fit(task, plan, None, resume, progress, speed, team)
+    folder = RunFolder(out)
+    if resume:
+        folder.expect_run()  # before a folder of a mistyped name is made
+    with folder.ours() if team.leads else nullcontext():
+        return _fit(task, plan, folder, resume, progress, speed, team)
+
+
+def _fit(
+    task: Task, plan: Plan, folder: RunFolder | None, resume: bool, progress: bool, speed: Speed, team: Team
+) -> Run:
     run, config, device = task.run, task.run.config, task.device
-    team = team or Team()
-    plan = Plan.of(config, len(task.data))
     share = team.share_of(plan.batch)
     if team.size > 1:
-        if speed == "compiled":
-            raise ItesError("speed: compiled steps are for one process; several take speed=auto or plain")
         speed = "plain"
         run.provenance["processes"] = team.size
         if task.objective.priors is not None:
             task.objective.priors.share = share
     parameters = list(task.objective.network.parameters())
     optimiser = make_optimiser(config, parameters, device)
-    folder = _open_folder(run, optimiser, out, resume, team)
+    if folder is not None:
+        _open(folder, run, optimiser, resume, team)
     step = TrainingStep(
         team.wrap(task.objective),
         parameters,
@@ -211,25 +228,19 @@ def fit(
                             folder.write(run, optimiser)
                     team.wait()
     except KeyboardInterrupt:
-        if folder is not None:  # the checkpoint of the last validation stands; say where to go on
-            raise ItesError(
-                f"interrupted at step {run.step} of {plan.total}; continue with --resume --out {out}"
-            ) from None
-        raise
+        at = f"{run.stage} at step {run.step} of {plan.total}"
+        if folder is None:
+            raise Interrupted(f"{at}; nothing is kept, as no run folder was named") from None
+        raise Interrupted(
+            f"{at}; the last checkpoint is kept: continue with --resume --out {folder.path}, in Python with resume=True"
+        ) from None
     finally:
         bar.close()
     run.model.eval()
     return run
 
 
-def _open_folder(
-    run: Run, optimiser: torch.optim.Optimizer, out: str | Path | None, resume: bool, team: Team
-) -> RunFolder | None:
-    if out is None:
-        if resume:
-            raise ItesError("resume: name the run folder with --out")
-        return None
-    folder = RunFolder(out)
+def _open(folder: RunFolder, run: Run, optimiser: torch.optim.Optimizer, resume: bool, team: Team) -> None:
     if folder.exists() and not resume:
         raise ItesError(f"{folder.path}: already holds a run; continue it with --resume, or train into another folder")
     team.wait()  # nobody writes before everybody has looked
@@ -237,7 +248,6 @@ def _open_folder(
         folder.resume(run, optimiser)
     elif team.leads:
         folder.write(run, optimiser)
-    return folder
 
 
 def log_line(run: Run, sums: dict[str, Tensor], started: float, steps: int) -> dict[str, Any]:

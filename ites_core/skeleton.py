@@ -87,7 +87,8 @@ class Skeleton:
 
     def adjacency(self, self_loops: bool = True) -> Tensor:
         """Adjacency matrix A of Eq. 4: (N, N) float, symmetric, 1 on bones and on the diagonal."""
-        a = torch.eye(len(self)) if self_loops else torch.zeros(len(self), len(self))
+        size, cpu = len(self), torch.device("cpu")  # named, as a network may be built on torch's device "meta"
+        a = torch.eye(size, device=cpu) if self_loops else torch.zeros(size, size, device=cpu)
         for parent, child in self.bones:
             a[parent, child] = a[child, parent] = 1.0
         return a

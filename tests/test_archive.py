@@ -305,7 +305,7 @@ def test_no_sequence(good: Path) -> None:
 
 
 def test_writing_where_there_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(ItesError, match=r"nowhere.*cannot write the archive"):
+    with pytest.raises(ItesError, match=r"nowhere.*cannot be written"):
         save_archive(make(), tmp_path / "nowhere" / "a.npz")
 
 

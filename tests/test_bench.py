@@ -125,5 +125,5 @@ def test_bench_writes_figures_that_say_where_they_come_from(tmp_path: Path, caps
 
 def test_bench_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(ItesError, match="cannot write the figures"):
+    with pytest.raises(ItesError, match="cannot be written"):
         bench("cpu", tmp_path / "file" / "bench.json", seconds=0.01, parts=("other",))

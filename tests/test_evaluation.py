@@ -32,7 +32,7 @@ def test_report_errors(tiny_archive: MocapArchive, tmp_path: Path) -> None:
     train_only = tiny_archive.take([i for i, s in enumerate(tiny_archive.split) if s == "train"])
     with pytest.raises(ItesError, match="split 'test' holds no sequence"):
         evaluate(run, train_only)
-    with pytest.raises(ItesError, match="cannot write the report"):
+    with pytest.raises(ItesError, match="cannot be written"):
         Report({}, {}, 0, 0, {}).write(tmp_path / "no" / "folder.json")
 
 

@@ -214,10 +214,10 @@ def test_a_full_disk_is_one_clear_error(teacher: Run, tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(ItesError, match=r"cannot write the checkpoint .*No space left.* the last one is kept"):
+    with pytest.raises(ItesError, match=r"run\.json: cannot be written \(No space left.* last checkpoint is kept"):
         folder.write(teacher, None)
     assert folder.model_file.read_bytes() == before
-    assert not list(folder.path.glob("*.tmp"))
+    assert not list(folder.path.glob(".*"))
 
 
 def test_config_errors_are_one_line() -> None:

@@ -7,7 +7,9 @@ command that needs it, so that ``ites --help`` is quick.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -76,12 +78,17 @@ def evaluate(
 
 
 def main() -> None:
-    """Entry point: errors of the user's making are one line on stderr and exit status 2."""
+    """Entry point: errors of the user's making are one line on stderr and exit status 2; stopped, it is 130."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's request to end is as Ctrl-C
     try:
         app.cli(prog="ites", description="Lift 2D human keypoints to 3D with no 3D labels (ITES).")
     except ItesError as error:
         print(f"ites: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt as stop:
+        print(f"ites: interrupted{': ' if str(stop) else ''}{stop}", file=sys.stderr)
+        sys.exit(130)  # as a shell reports it
     except BrokenPipeError:  # whoever read the output has enough, as `| head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         sys.exit(141)

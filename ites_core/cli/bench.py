@@ -30,6 +30,7 @@ def bench(
 
     from ites_core.bench import measure
     from ites_core.errors import ItesError
+    from ites_core.files import in_place
     from ites_core.training import pick_device
 
     where = pick_device(device)
@@ -63,7 +64,8 @@ def bench(
         }
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise ItesError(f"{out}: cannot write the figures ({error.strerror})") from error
+            raise ItesError(f"{out}: cannot be written ({error.strerror}); choose another folder") from error
+        with in_place(out) as file:
+            file.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
         print(f"{out}: written")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tyro import conf
 from tyro.extras import SubcommandApp
 
-from ites_core.errors import ItesError
+from ites_core.errors import Interrupted, ItesError
 
 data = SubcommandApp()
 
@@ -75,8 +74,7 @@ def fetch(name: conf.Positional[str], folder: Path | None = None) -> None:
             if file.name.endswith(".zip"):
                 print(f"{to}: {len(unpack(to / file.name, to))} files unpacked")
     except KeyboardInterrupt:
-        print(f"interrupted; what has arrived is kept, and `ites data fetch {name}` continues", file=sys.stderr)
-        sys.exit(130)  # as a shell reports it
+        raise Interrupted(f"what has arrived is kept, and `ites data fetch {name}` continues") from None
     print(f"{to}: complete\nNext: {known.next.format(folder=to, home=home)}")
     _say_where(home)
 

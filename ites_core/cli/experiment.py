@@ -8,7 +8,7 @@ from typing import Literal
 from tyro import conf
 from tyro.extras import SubcommandApp
 
-from ites_core.errors import ItesError
+from ites_core.errors import Interrupted, ItesError
 
 experiment = SubcommandApp()
 ScaleName = Literal["small", "paper", "brief", "smoke"]
@@ -108,8 +108,11 @@ def run(
         else:
             print(f"{system}: left out, it needs the data set {needed}; `ites data list` says how to get it")
     train_and_score = run_together if together else run_systems
-    train_and_score(chosen, place, range(seeds) if seed is None else [seed], runs, workers, device)
-    write_examples(place)
+    try:
+        train_and_score(chosen, place, range(seeds) if seed is None else [seed], runs, workers, device)
+        write_examples(place)
+    except KeyboardInterrupt:
+        raise Interrupted("what is finished is stored; the same command goes on where it stopped") from None
     follow = name if name in EXPERIMENTS else "all"
     print(f"next: ites experiment report {follow} --data {data} --scale {scale}")
 

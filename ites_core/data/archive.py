@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from numpy.lib import format as npy
 from torch import Tensor
 
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 from ites_core.skeleton import H36M17, SKELETONS, Skeleton
 
 Split = Literal["train", "val", "test", "all"]
@@ -168,15 +168,9 @@ def save_archive(archive: MocapArchive, path: str | Path) -> None:
         ItesError: if the file cannot be written (no such folder, read-only, disk full).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     positions = torch.cat([archive.sequence(i) for i in range(len(archive))]).numpy().astype(np.float32)
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, positions=positions, **fields_of(archive))  # type: ignore[arg-type]
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ItesError(f"{path}: cannot write the archive ({error.strerror or error})") from error
+    with in_place(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, positions=positions, **fields_of(archive))  # type: ignore[arg-type]
 
 
 def fields_of(archive: MocapArchive) -> dict[str, np.ndarray]:

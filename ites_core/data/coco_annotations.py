@@ -10,6 +10,7 @@ import numpy as np
 
 from ites_core.data.joint_sets import COCO17, COCO17_TO_H36M17
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 
 SPLITS = ("train", "val")
 TOO_LARGE = 4 << 30  # bytes of JSON; the real files have a quarter of a gigabyte
@@ -47,17 +48,15 @@ def convert_coco(folder: str | Path, out: str | Path) -> int:
                 val.append(split == "val")
     if not keypoints:
         raise ItesError(f"{folder}: nobody has all needed keypoints marked; are these COCO's person_keypoints files?")
-    try:
+    with in_place(Path(out)) as beside, beside.open("wb") as opened:
         np.savez_compressed(
-            out,
+            opened,
             keypoints=np.stack(keypoints).astype(np.float32),
             image_id=np.array(images, dtype=np.int64),
             is_val=np.array(val),
             size_ambiguous=np.zeros(len(val), dtype=bool),  # pixels are pixels in COCO's own files
             joint_names=np.array(COCO17),
         )
-    except OSError as error:
-        raise ItesError(f"{out}: cannot be written ({error.strerror or error})") from error
     return len(keypoints)
 
 

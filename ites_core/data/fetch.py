@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
@@ -27,6 +27,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 from tqdm.auto import tqdm
 
 from ites_core.errors import ItesError
+from ites_core.files import alone, in_place
 
 TIMEOUT = 30.0  # seconds without a byte
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt; a byte gained starts the count anew
@@ -34,6 +35,7 @@ BLOCK = 1 << 18  # bytes read at once, and at most lost when the line breaks
 MAX_UNPACKED = 16 << 30  # bytes; the largest of the catalogue, CMU's, unpacks to a few GiB
 MAX_RATIO = 100  # unpacked to packed, of the whole; text of numbers reaches 10
 MAX_MEMBERS = 100_000
+UNPACK_AGAIN = "make room or choose another folder, and run the same command again"
 BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)  # besides all 5xx: may pass, so tried again
 
 
@@ -71,7 +73,8 @@ def fetch(
 
     Raises:
         ItesError: another kind of URL, no answer, an answer other than the file, a length or checksum other than
-            expected, a target that cannot be written. What was downloaded stays in ``NAME.part``, or in ``NAME.wrong``
+            expected, a target that cannot be written, or that another process fetches now. What was downloaded stays
+            in ``NAME.part``, or in ``NAME.wrong``
             if its checksum is wrong.
     """
     _check_scheme(url)
@@ -82,22 +85,19 @@ def fetch(
         found = _check_here(target, expected, size)
         if found is None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = _beside(target, ".part")
-            _download(url, part, size, progress)
-            found = _digest(part)
-            if expected is not None and found != expected:
-                wrong = part.replace(_beside(target, ".wrong"))
-                _beside(part, ".json").unlink(missing_ok=True)
-                source = "expected" if sha256 else f"{record} remembers"
-                raise ItesError(
-                    f"{url}: found SHA-256 {found}, {source} {expected}; kept as {wrong}: fetch it again, and if that "
-                    "gives the same, ask the publisher whether the file has changed"
-                    + ("" if sha256 else f" and delete {record.name}")
-                )
-            part.replace(target)
-            _beside(part, ".json").unlink(missing_ok=True)
+            with alone(_beside(target, ".lock"), target):
+                found = _check_here(target, expected, size)  # another process may just have finished
+                if found is None:
+                    part = _beside(target, ".part")
+                    _download(url, part, size, progress)
+                    found = _digest(part)
+                    if expected is not None and found != expected:
+                        _put_aside(url, part, found, expected, None if sha256 else record)
+                    part.replace(target)
+                    _beside(part, ".json").unlink(missing_ok=True)
         if sha256 is None and expected is None:
-            record.write_text(f"{found}  {target.name}\n")
+            with in_place(record) as file:
+                file.write_text(f"{found}  {target.name}\n", encoding="utf-8")
             print(f"{target}: SHA-256 {found}, unverified: no checksum is published; kept in {record.name}")
     except OSError as error:
         raise ItesError(
@@ -105,6 +105,18 @@ def fetch(
             "what has been downloaded is kept, and the same command continues it"
         ) from error
     return found
+
+
+def _put_aside(url: str, part: Path, found: str, expected: str, record: Path | None) -> NoReturn:
+    """Keep a download with a wrong checksum under another name, and say so; ``record`` is where ours came from."""
+    wrong = part.replace(part.with_suffix(".wrong"))
+    _beside(part, ".json").unlink(missing_ok=True)
+    source = f"{record} remembers" if record else "expected"
+    raise ItesError(
+        f"{url}: found SHA-256 {found}, {source} {expected}; kept as {wrong}: fetch it again, and if that "
+        "gives the same, ask the publisher whether the file has changed"
+        + (f" and delete {record.name}" if record else "")
+    )
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -299,20 +311,14 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
                     path.mkdir(parents=True, exist_ok=True)
                 elif not (path.is_file() and path.stat().st_size == member.file_size):
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    part = _beside(path, ".part")
-                    try:
-                        with file.open(member) as source, part.open("wb") as out:
-                            shutil.copyfileobj(source, out, BLOCK)
-                        part.replace(path)
-                    finally:
-                        part.unlink(missing_ok=True)
+                    with in_place(path, UNPACK_AGAIN) as part, file.open(member) as source, part.open("wb") as out:
+                        shutil.copyfileobj(source, out, BLOCK)
             return [path for member, path in zip(members, paths, strict=True) if not member.is_dir()]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ItesError(f"{archive}: not a readable zip file ({error}); delete it and fetch it again") from error
     except OSError as error:
         raise ItesError(
-            f"{error.filename or folder}: cannot be unpacked ({error.strerror or error}); make room or choose another "
-            "folder, and run the same command again"
+            f"{error.filename or folder}: cannot be unpacked ({error.strerror or error}); {UNPACK_AGAIN}"
         ) from error
 
 

@@ -32,6 +32,7 @@ from ites_core.data.archive import (
     readable,
 )
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 
 MEMBER = "positions.npy"
 LENT = 32 << 20  # bytes of pages after which all are given back
@@ -178,21 +179,14 @@ def write_frames(
         ItesError: if the file cannot be written.
     """
     out = Path(out)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with zipfile.ZipFile(temporary, "w") as archive:
-            with archive.open(MEMBER, "w", force_zip64=True) as file:
-                npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-                for piece in pieces:
-                    file.write(piece.astype("<f4", order="C", copy=False).tobytes())
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w") as file:
-                    npy.write_array(file, array, allow_pickle=False)
-        temporary.replace(out)
-    except OSError as error:
-        raise ItesError(f"{out}: cannot write the archive ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with in_place(out) as beside, zipfile.ZipFile(beside, "w") as archive:
+        with archive.open(MEMBER, "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            for piece in pieces:
+                file.write(piece.astype("<f4", order="C", copy=False).tobytes())
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                npy.write_array(file, array, allow_pickle=False)
 
 
 def _member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:

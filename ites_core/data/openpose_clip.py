@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 from ites_core.data.joint_sets import BODY25B
 from ites_core.data.keypoints import undistort
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 
 NUMBER = re.compile(r"(\d+)(?:_keypoints)?\.json")
 KEYPOINTS = len(BODY25B)
@@ -69,16 +70,14 @@ def convert_clip(calibration: str | Path, folder: str | Path, out: str | Path) -
     whole = np.isfinite(joints).all(axis=(1, 2))
     if not whole.any():
         raise ItesError(f"{folder}: in no frame every joint is seen by two cameras")
-    try:
+    with in_place(Path(out)) as beside, beside.open("wb") as file:
         np.savez_compressed(
-            out,
+            file,
             **cameras._asdict() | {"image_size": cameras.size},
             keypoints2d=found[:, whole].astype(np.float32),
             joints3d_body25b=joints[whole].astype(np.float32),
             body25b_names=np.array(BODY25B),
         )
-    except OSError as error:
-        raise ItesError(f"{out}: cannot be written ({error.strerror or error})") from error
     return len(cameras.K), int(whole.sum())
 
 

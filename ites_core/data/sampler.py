@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -34,6 +33,7 @@ from ites_core.data.archive import MocapArchive
 from ites_core.data.kinematics import catmull_rom, decode, layout, turn_about_up
 from ites_core.data.mixture import Conditional, Mixture, pack, standard_normal, unpack
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 from ites_core.skeleton import H36M17, Skeleton, skeleton_named
 
 KEY_RATE = 12.0  # key poses a second
@@ -253,13 +253,8 @@ class PoseSampler:
         tensors = {name: self._parameter(name) for name in STORED if name not in ("factors", "spread")}
         tensors["factors"], tensors["spread"] = pack(self.mixture.factors)
         metadata = {"format": FORMAT, "skeleton": self.skeleton.name, "provenance": json.dumps(self.provenance)}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            save_file({k: v.half().contiguous() for k, v in tensors.items()}, temporary, metadata)
-            temporary.replace(path)
-        except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
-            raise ItesError(f"{path}: cannot write the sampler ({error})") from error
+        with in_place(path) as beside:
+            save_file({k: v.half().contiguous() for k, v in tensors.items()}, beside, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> PoseSampler:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ites_core.errors import ItesError
 from ites_core.experiments.systems import SYSTEMS, Scale
+from ites_core.files import in_place, reason
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 FIELDS = (
@@ -118,12 +119,18 @@ def write_row(row: Row, place: Place) -> None:
 
 
 def write_json(row: Row, file: Path) -> None:
-    """JSON with a line a field: small, and a change shows where it is."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
+    """JSON with a line a field: small, and a change shows where it is; the folder is made if it is missing.
+
+    Raises:
+        ItesError: the file cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ItesError(f"{file.parent}: cannot be made ({reason(error)}); choose another folder") from error
     lines = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in row.items())
-    temporary.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
-    temporary.replace(file)
+    with in_place(file, "make room, then run the same command again: what is finished is kept") as beside:
+        beside.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
 
 
 def in_words(row: Row) -> str:

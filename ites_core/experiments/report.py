@@ -20,6 +20,7 @@ from ites_core.experiments.declared import EXPERIMENTS
 from ites_core.experiments.systems import Scale
 from ites_core.experiments.tables import Experiment, paper
 from ites_core.experiments.verdict import Judgement, Verdict, judge, value
+from ites_core.files import in_place
 
 HEADLINE = (  # what the README shows
     "all depths zero", "C3DPO", "teacher without RIC", "teacher", "teacher on the rays", "student", "student ResFC",
@@ -213,7 +214,7 @@ def write_readme(file: Path, place: Place) -> None:
     """Put :func:`readme_block` between its marks in a file.
 
     Raises:
-        ItesError: the file cannot be read, or lacks the marks.
+        ItesError: the file cannot be read or written, or lacks the marks.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -223,4 +224,5 @@ def write_readme(file: Path, place: Place) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ItesError(f"{file}: found no lines {BEGIN!r} and {END!r}; put them where the results shall stand")
-    file.write_text(before + readme_block(place) + after, encoding="utf-8")
+    with in_place(file) as beside:
+        beside.write_text(before + readme_block(place) + after, encoding="utf-8")

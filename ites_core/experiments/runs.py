@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -100,29 +104,65 @@ def _finish(jobs: Sequence[tuple[System, int]], place: Place, runs: Path, worker
             yield run_one(system, place, seed, runs, device)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    # Fresh processes: a copy of this one would hang in torch's threads, or find its GPU taken.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, fresh, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with helpers(workers, threads) as pool:
         waiting = [pool.submit(run_one, system, place, seed, runs, device) for system, seed in jobs]
         try:
             for job in as_completed(waiting):
                 yield job.result()
-        except BaseException:
+        except Exception:
             pool.shutdown(wait=True, cancel_futures=True)  # what is under way ends, nothing else begins
             raise
+
+
+@contextmanager
+def helpers(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end when this one is stopped or killed; what they train is kept up to the last checkpoint.
+
+    Args:
+        workers: how many.
+        threads: of torch in each.
+    """
+    # Fresh processes: a copy of this one would hang in torch's threads, or find its GPU taken.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, fresh, initializer=_begin_helper, initargs=(threads,)) as pool:
+        try:
+            yield pool
+        except (KeyboardInterrupt, GeneratorExit):  # Ctrl-C here, or in what takes the rows
+            pool.shutdown(wait=False, cancel_futures=True)
+            for helper in multiprocessing.active_children():
+                helper.terminate()
+            raise
+
+
+def _begin_helper(threads: int) -> None:
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # killed, the parent could not stop us
 
 
 def _done(system: System, wanted: Sequence[str], place: Place, seed: int, runs: Path) -> bool:
     """Whether nothing is left to do: its artefact is there, and the weights of it where a student waits for them."""
     waited_for = any(SYSTEMS[name].labels_from == system.name and not place.complete(name, seed) for name in wanted)
-    stored = place.complete(system.name, seed)
     if not waited_for:
-        return stored or system.name not in wanted
+        return system.name not in wanted or place.complete(system.name, seed)
+    return whole(system, place, seed, runs)
+
+
+def whole(system: System, place: Place, seed: int, runs: Path) -> bool:
+    """Whether a run is scored and its weights are here, not those of half a run."""
     folder = RunFolder(run_folder(system.name, place, seed, runs))
-    if not (stored and folder.model_file.is_file()):
+    if not (place.complete(system.name, seed) and folder.model_file.is_file()):
         return False
-    steps = read_row(place.artefact(system.name, seed))["provenance"]["steps"]
-    return folder.read().step == steps  # not the weights of half a run
+    steps: int = read_row(place.artefact(system.name, seed))["provenance"]["steps"]
+    return folder.read().step == steps
 
 
 def run_folder(system: str, place: Place, seed: int, runs: Path) -> Path:

@@ -5,24 +5,22 @@ The artefacts are those that :func:`ites_core.experiments.runs.run_systems` make
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-
-import torch
 
 from ites_core.checkpoint import RunFolder
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.ensemble import train_ensemble
 from ites_core.experiments.artefacts import Place, Row, in_words, write_row
-from ites_core.experiments.runs import run_folder, with_teachers
+from ites_core.experiments.runs import helpers, run_folder, whole, with_teachers
 from ites_core.experiments.runs import train as train_alone
 from ites_core.experiments.scoring import missing_data, motion_named, score_run, setting
 from ites_core.experiments.systems import System
-from ites_core.loop import Task
+from ites_core.loop import Plan, Task
 from ites_core.objectives import weights_of
 from ites_core.training import student_task, supervised_task, teacher_task
 
@@ -39,25 +37,36 @@ def run_together(
         workers: processes that score.
     """
     line = [s for s in with_teachers(systems) if missing_data(s, place) is None]
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, fresh, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with helpers(workers, threads=1) as pool:
         waiting: list[Future[Row]] = []
         for distilled in (False, True):  # teachers first: students need them
             todo = [s for s in line if (s.labels_from is not None) == distilled]
             for group in kinds(todo, place, seeds):
                 started = time.monotonic()
-                missing = [(s, i) for s, i in group if not RunFolder(run_folder(s.name, place, i, runs)).exists()]
-                if group[0][0].stage not in ("untrained", "on the rays") and missing:
-                    for (system, seed), run in zip(
-                        missing, train_ensemble(tasks_of(missing, place, runs, device), progress=False), strict=True
-                    ):
-                        RunFolder(run_folder(system.name, place, seed, runs)).write(run, None)
+                trained = 0 if group[0][0].stage in ("untrained", "on the rays") else _train(group, place, runs, device)
                 names = ", ".join(dict.fromkeys(s.name for s, _ in group))
-                print(f"{names}: {len(missing)} networks in {time.monotonic() - started:.0f} s", flush=True)
+                print(f"{names}: {trained} networks in {time.monotonic() - started:.0f} s", flush=True)
                 waiting += [pool.submit(_score, s, place, i, runs) for s, i in group if not _scored(s, place, i)]
         for job in waiting:
             row = job.result()
             print(f"{row['system']}, seed {row['seed']}: {in_words(row)}", flush=True)
+
+
+def _train(group: Sequence[tuple[System, int]], place: Place, runs: Path, device: str) -> int:
+    """Train those of a group whose weights are not there, or are those of half a run; how many these were."""
+    unsure = [(system, seed) for system, seed in group if not whole(system, place, seed, runs)]
+    folders, tasks = [], []
+    with ExitStack() as stack:
+        for (system, seed), task in zip(unsure, tasks_of(unsure, place, runs, device), strict=True):
+            folder = RunFolder(run_folder(system.name, place, seed, runs))
+            total = Plan.of(task.run.config, len(task.data)).total
+            if not (folder.model_file.is_file() and folder.read().step == total):
+                stack.enter_context(folder.ours())
+                folders.append(folder)
+                tasks.append(task)
+        for folder, run in zip(folders, train_ensemble(tasks, progress=False) if tasks else [], strict=True):
+            folder.write(run, None)
+        return len(tasks)
 
 
 def kinds(systems: Sequence[System], place: Place, seeds: Sequence[int]) -> Iterator[list[tuple[System, int]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import matplotlib
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 
 from ites_core.errors import ItesError
 from ites_core.export.rig import FPS
+from ites_core.files import in_place
 from ites_core.lifting.lift import Lifted
 from ites_core.plot import draw_pose_2d, draw_pose_3d
 
@@ -33,7 +35,8 @@ def write_film(lifted: Lifted, path: Path, person: int | None = None) -> None:
         person: only this one; None for those that are seen in most frames, at most MOST_PEOPLE.
 
     Raises:
-        ItesError: photographs instead of a film, no such person, no program that writes MP4.
+        ItesError: photographs instead of a film, no such person, no program that writes MP4, a file that cannot be
+            written.
     """
     if not lifted.film:
         raise ItesError(
@@ -57,10 +60,10 @@ def write_film(lifted: Lifted, path: Path, person: int | None = None) -> None:
     flat.set_title(" ", fontsize=9)
     figure.canvas.draw()
     figure.set_layout_engine("none")  # laid out once, not for every frame
-    try:
-        with matplotlib.rc_context({"animation.ffmpeg_path": _ffmpeg()}):
-            writer = _writer(path, fps)
-            with writer.saving(figure, str(path), dpi=DPI):
+    with matplotlib.rc_context({"animation.ffmpeg_path": _ffmpeg()}):
+        writer = _writer(path, fps)
+        try:
+            with in_place(path) as beside, writer.saving(figure, str(beside), dpi=DPI):
                 for number, frame in enumerate(every[::step]):
                     for who in whom:
                         k = place.get((int(frame), who))
@@ -70,8 +73,8 @@ def write_film(lifted: Lifted, path: Path, person: int | None = None) -> None:
                     solid.view_init(elev=10, azim=-90 + swing)
                     flat.set_title(f"frame {frame}", fontsize=9)
                     writer.grab_frame()
-    except OSError as error:
-        raise ItesError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from error
+        except CalledProcessError as error:
+            raise ItesError(f"{path}: cannot be written (ffmpeg failed); make room, or write .gif") from error
 
 
 Lines = list[Any]

@@ -35,6 +35,7 @@ from ites_core.checkpoint import Run, camera_pose
 from ites_core.data.sampler import PoseSampler
 from ites_core.data.views import make_views
 from ites_core.errors import ItesError
+from ites_core.files import in_place, reason
 
 TOLERANCE = 1e-5  # units: the largest difference to torch that is taken for rounding
 OPSET = 18  # old enough for every runtime of the last years
@@ -112,16 +113,12 @@ def export_onnx(run: Run, out: str | Path, compact: bool = False) -> float:
             f"{out}: not written: the exported network differs from torch by {difference:.1e} units, "
             f"expected at most {TOLERANCE:.0e}"
         )
-    temporary = out.with_name(f".{out.name}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(network)
-        temporary.replace(out)
     except OSError as error:
-        raise ItesError(f"{out}: cannot be written ({error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise ItesError(f"{out}: cannot be written ({reason(error)}); choose another folder") from error
+    with in_place(out) as file:
+        file.write_bytes(network)
     return difference
 
 

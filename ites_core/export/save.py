@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 from ites_core.errors import ItesError
+from ites_core.files import in_place
 from ites_core.lifting.lift import Lifted
 
 SUFFIXES = (".npz", ".json", ".csv", ".bvh", ".glb", ".gltf", ".html", ".gif", ".mp4")
@@ -44,7 +43,7 @@ def save(lifted: Lifted, path: str | Path, person: int | None = None) -> list[Pa
     if suffix in (".gif", ".mp4"):
         from ites_core.export.film import write_film
 
-        _in_place(path, lambda to: write_film(lifted, to, person))
+        write_film(lifted, path, person)
         return [path]
     if suffix == ".bvh":
         from ites_core.export.bvh import bvh_text
@@ -78,16 +77,5 @@ def _content(lifted: Lifted, suffix: str, person: int | None) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    _in_place(path, lambda to: to.write_bytes(content))
-
-
-def _in_place(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file and move it there, so that nobody meets half of it."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise ItesError(f"{path}: cannot be written ({error.strerror or error}); check the folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with in_place(path) as beside:
+        beside.write_bytes(content)

@@ -34,6 +34,7 @@ from ites_core.data.keypoints import undistort
 from ites_core.data.noise import DetectionNoise, complete
 from ites_core.errors import ItesError
 from ites_core.export.onnx import export_onnx
+from ites_core.files import in_place
 from ites_core.lifting.lift import WEIGHTS, Lifter, lift, lift_units, load_run
 from ites_core.lifting.onnx_run import OnnxRun
 from ites_core.lifting.plausibility import facing_away, limb_asymmetry, mirrored_share, trunk_tilt, turns_right
@@ -365,7 +366,8 @@ def measure(weights: str = WEIGHTS, only: tuple[Measurement, ...] = get_args(Mea
             "data_sha256": _sha256(DATA[which]) if DATA[which] else None,
         }
         file = out / f"{which}.json"
-        file.write_text(json.dumps(result | {"provenance": about}, indent=1) + "\n", encoding="utf-8")
+        with in_place(file) as beside:
+            beside.write_text(json.dumps(result | {"provenance": about}, indent=1) + "\n", encoding="utf-8")
         print(f"{file}: written")
 
 

@@ -22,6 +22,7 @@ from ites_core.checkpoint import Run, describe, run_from
 from ites_core.data import Motion
 from ites_core.errors import ItesError
 from ites_core.evaluation import Report, evaluate
+from ites_core.files import in_place
 
 FOLDER = Path(__file__).parent
 LOG_LINES = 40  # of the training curve, that a card keeps
@@ -165,8 +166,10 @@ def pack(
         [*run.log[:-1:thin], *run.log[-1:]],
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.safetensors").write_bytes(content)
-    (folder / f"{name}.json").write_text(json.dumps(made._asdict(), indent=1) + "\n", encoding="utf-8")
+    with in_place(folder / f"{name}.safetensors") as file:
+        file.write_bytes(content)
+    with in_place(folder / f"{name}.json") as file:
+        file.write_text(json.dumps(made._asdict(), indent=1) + "\n", encoding="utf-8")
     _bytes.cache_clear()
     return made
 
