@@ -82,6 +82,22 @@ def full_precision(points: Tensor) -> Iterator[None]:
         yield
 
 
+def at_least_float32(numbers: Tensor) -> Tensor:
+    """What autocast left in bfloat16 goes back to float32; float32 and float64 stay. Chapter 5."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
+
+
+def orthonormal(rotation: Tensor) -> Tensor:
+    """Bring matrices that are rotations up to rounding back to rotations: (..., 3, 3) to the same.
+
+    One step of Newton's iteration, R (3 I - R^T R) / 2, squares what R^T R is off by; float32 then keeps it within
+    1e-6. Along rotations it changes no gradient. A long product of rotations needs it once in a while. Chapter 2.
+    """
+    with full_precision(rotation):
+        identity = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
+        return rotation @ (1.5 * identity - 0.5 * (rotation.mT @ rotation))
+
+
 def rotation_from_vector(vector: Tensor) -> Tensor:
     """Rodrigues' formula: ``R = I + sin(a)/a K + (1 - cos(a))/a^2 K^2``, a the vector's length.
 
@@ -103,7 +119,7 @@ def rotation_from_vector(vector: Tensor) -> Tensor:
     a = torch.sinc(angle / torch.pi)
     b = 0.5 * torch.sinc(angle / (2 * torch.pi)) ** 2
     with full_precision(vector):
-        return torch.eye(3, dtype=vector.dtype, device=vector.device) + a * k + b * (k @ k)
+        return orthonormal(torch.eye(3, dtype=vector.dtype, device=vector.device) + a * k + b * (k @ k))
 
 
 def random_rotations(
@@ -133,7 +149,7 @@ def random_rotations(
     device = generator.device
     if family == "haar":
         q = torch.randn(*size, 4, generator=generator, device=device)
-        return _rotation_from_quaternion(q / q.norm(dim=-1, keepdim=True))
+        return orthonormal(_rotation_from_quaternion(q / q.norm(dim=-1, keepdim=True)))
     if family == "axis_angle":
         axis = torch.randn(*size, 3, generator=generator, device=device)
         angle = torch.pi * torch.rand(*size, 1, generator=generator, device=device)
@@ -146,7 +162,7 @@ def random_rotations(
     if family == "gravity":
         down = math.radians(ELEVATION)
         tilt = rotation_from_vector(torch.tensor([down, 0.0, 0.0], device=device))
-        return tilt @ random_rotations(size, generator, "vertical") @ tilt.mT
+        return orthonormal(tilt @ random_rotations(size, generator, "vertical") @ tilt.mT)
     raise ItesError(f"unknown rotation family {family!r}: expected one of {', '.join(get_args(RotationFamily))}")
 
 
@@ -240,9 +256,12 @@ class Normalisation:
             mean_distance: mean camera-to-person distance of the training set-up, metres.
 
         Raises:
-            ItesError: if all heads lie on their hips.
+            ItesError: if there is no pose, a coordinate is not finite, or all heads lie on their hips.
         """
         span = (image[:, skeleton.head] - image[:, skeleton.root]).norm(dim=-1).mean().item()
+        if not math.isfinite(span):
+            found = f"a hip or head that is not finite in one of {len(image)} poses" if len(image) else "no pose"
+            raise ItesError(f"normalisation: found {found}; expected finite 2D poses, drop the others")
         if not span > 0:
             raise ItesError("normalisation: hip and head coincide in every pose; check the joint order")
         factor = 1.0 / (CAMERA_DISTANCE * span)

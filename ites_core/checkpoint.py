@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ites_core
-from ites_core.camera import Normalisation
+from ites_core.camera import Normalisation, at_least_float32
 from ites_core.config import StudentConfig, TeacherConfig, validate
 from ites_core.errors import ItesError
 from ites_core.files import alone, in_place, reason, tidy
@@ -45,6 +45,7 @@ from ites_core.models import (
     Teacher,
     ZeroDepth,
 )
+from ites_core.models.resfc import check_image
 from ites_core.skeleton import Skeleton, skeleton_named
 
 FORMAT = 1  # raised when a run folder of an older version can no longer be read
@@ -100,19 +101,22 @@ class Run:
             ``normalisation.metres_per_unit``).
 
         Raises:
-            ItesError: wrong shape, NaN or infinite coordinates.
+            ItesError: wrong shape, NaN or infinite coordinates, or so large ones that the network overflows.
         """
+        check_image(image, self.skeleton, self.takes_missing_joints)
         n = len(self.skeleton)
-        if image.shape[-2:] != (n, 2):
-            raise ItesError(f"2D input: found shape {tuple(image.shape)}, expected (..., {n}, 2)")
-        if not (self.takes_missing_joints or torch.isfinite(image).all()):
-            raise ItesError("2D input: NaN or infinite coordinate; complete or drop missing joints first")
         self.model.eval()
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))  # ZeroDepth has none
-        batch = batch or (8192 if device.type == "cuda" else 256)
-        flat = self.normalisation.apply(image.reshape(-1, n, 2), self.skeleton)
-        parts = [camera_pose(self.model, x.to(device)).cpu() for x in flat.split(batch)]
-        lifted = torch.cat(parts) if parts else flat.new_zeros(0, n, 3)
+        like = next(self.model.parameters(), torch.empty(0))  # ZeroDepth has none
+        batch = batch or (8192 if like.is_cuda else 256)
+        flat = self.normalisation.apply(at_least_float32(image.reshape(-1, n, 2)), self.skeleton)
+        parts = [camera_pose(self.model, x.to(like)).cpu() for x in flat.split(batch)]
+        lifted = torch.cat(parts) if parts else like.new_zeros(0, n, 3, device="cpu")
+        if not lifted.isfinite().all():
+            far = flat.nan_to_num(posinf=torch.inf).abs().max().item() / self.normalisation.factor
+            raise ItesError(
+                f"2D input: found a joint {far:.3g} from its root, too far for float32; expected image coordinates for "
+                "focal length 1, where people are smaller than 1: see Intrinsics.to_image"
+            )
         return lifted.reshape(*image.shape[:-1], 3)
 
 

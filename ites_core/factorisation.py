@@ -36,8 +36,8 @@ def mean_body(image: Tensor, skeleton: Skeleton) -> Tensor:
     Source: Tomasi and Kanade 1992, reduced to cameras that do not tilt.
     """
     u, v = (image - image.mean(dim=1, keepdim=True)).double().unbind(-1)
-    if len(u) < 2 or not u.abs().max() > 0:
-        raise ItesError("mean body: needs at least two poses that are wider than a line")
+    if len(u) < 2 or not (image.isfinite().all() and u.abs().max() > 0):
+        raise ItesError("mean body: needs at least two poses, all finite and wider than a line")
     values, vectors = torch.linalg.eigh(u.mT @ u / len(u))  # in ascending order
     x, z = (vectors[:, -k] * (2 * values[-k]).clamp(min=0).sqrt() for k in (1, 2))
     left, right = (torch.tensor(side) for side in zip(*skeleton.pairs, strict=True))

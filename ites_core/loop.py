@@ -109,8 +109,17 @@ class Plan:
 
     @classmethod
     def of(cls, config: TrainingConfig, count: int) -> Plan:
-        """The plan for ``count`` poses."""
+        """The plan for ``count`` poses.
+
+        Raises:
+            ItesError: fewer than two poses a step.
+        """
         batch = min(config.batch_size, count)
+        if batch < 2:
+            raise ItesError(
+                f"batch_size: found {config.batch_size} of {count} poses, expected at least 2 poses a step: batch "
+                "normalisation compares them"
+            )
         steps_per_epoch = count // batch
         total = config.epochs * steps_per_epoch
         total = total if config.max_steps is None else min(total, config.max_steps)

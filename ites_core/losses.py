@@ -29,7 +29,7 @@ def joint_error(a: Tensor, b: Tensor, form: LossForm, counts: Tensor | None = No
         counts: (..., N) bool, the joints that count; None for all. The others may hold anything finite.
 
     Returns:
-        scalar.
+        scalar; 0 where no joint counts.
     """
     difference = a - b
     if form == "squared":
@@ -42,7 +42,7 @@ def joint_error(a: Tensor, b: Tensor, form: LossForm, counts: Tensor | None = No
         error = torch.linalg.vector_norm(difference, dim=-1)
     if counts is None:
         return error.mean()
-    return (error * counts).sum() / counts.sum()
+    return (error * counts).sum() / counts.sum().clamp(min=1)
 
 
 def reprojection(

@@ -12,18 +12,21 @@ it moves MPJPE by about 60 mm. Report both columns, labelled ``oracle flip`` and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
+from ites_core.camera import at_least_float32
 from ites_core.errors import ItesError
 
 Align = Literal["none", "scale", "procrustes"]
 
 PCK_THRESHOLD = 0.150  # metres
 AUC_THRESHOLDS = tuple(0.005 * k for k in range(31))  # 0 to 150 mm in steps of 5 mm, in metres
+FARTHEST = 1e150  # in any unit: float64 has no squares beyond; counts as infinite
 
 
 class Alignment(NamedTuple):
@@ -219,17 +222,23 @@ def _joint_errors(
 ) -> Tensor:
     """Distance of every joint after alignment: (twins, ..., N), the mirrored twin second if asked for."""
     _check(prediction, target)
+    dtype = torch.promote_types(prediction.dtype, target.dtype)
+    prediction, target = at_least_float32(prediction), at_least_float32(target)
     if align == "procrustes":
         aligned = _procrustes(prediction, target, mirrored=oracle_flip).aligned
     elif align in get_args(Align):
         aligned = torch.stack([prediction, depth_mirror(prediction)] if oracle_flip else [prediction])
         if align == "scale":
+            # The scale of the prediction is free: a power of two near its own, lest a square over- or underflows.
+            size = torch.frexp(aligned.detach().abs().amax(dim=(-2, -1), keepdim=True)).exponent
+            most = -math.frexp(torch.finfo(aligned.dtype).tiny)[1]
+            aligned = aligned * torch.exp2(-size.clamp(-most, most).to(aligned.dtype))
             power = aligned.square().sum(dim=(-2, -1), keepdim=True)
             power = power.masked_fill(power == 0, torch.inf)
             aligned = aligned * ((aligned * target).sum(dim=(-2, -1), keepdim=True) / power)
     else:
         raise ItesError(f"unknown alignment {align!r}: expected one of {', '.join(get_args(Align))}")
-    errors = (aligned - target).norm(dim=-1).to(torch.promote_types(prediction.dtype, target.dtype))
+    errors = (aligned - target).norm(dim=-1).to(dtype)
     if joints is None:
         return errors
     n = target.shape[-2]
@@ -248,8 +257,8 @@ def _check(prediction: Tensor, target: Tensor) -> None:
     for name, pose in (("first", prediction), ("second", target)):
         if not pose.is_floating_point():
             raise ItesError(f"poses to compare: the {name} is {pose.dtype}; expected floating point")
-        if not pose.sum().isfinite() and not pose.isfinite().all():  # the sum is the cheap test
-            bad = (~pose.isfinite()).nonzero()
+        if not pose.square().sum().isfinite() and not (pose.double().abs() < FARTHEST).all():  # the sum is cheap
+            bad = (~(pose.double().abs() < FARTHEST)).nonzero()
             raise ItesError(
                 f"poses to compare: the {name} has {len(bad)} coordinates that are NaN or infinite, "
                 f"the first at index {tuple(bad[0].tolist())}; remove those frames"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ites_core.camera import CAMERA_DISTANCE, full_precision
+from ites_core.camera import CAMERA_DISTANCE, at_least_float32, full_precision
 from ites_core.skeleton import Skeleton
 
 TOLERANCE = 0.1  # of relative bone lengths: where the pseudo-Huber loss turns from a square into a norm
@@ -134,7 +134,7 @@ class BodyPriors(nn.Module):
         """
         assert self.density is not None
         with full_precision(image):
-            flat = in_units(image.float())
+            flat = in_units(at_least_float32(image))
             size, noise = self.size[self.share][: len(flat)], self.noise[self.share][: len(flat)]
             with torch.no_grad():
                 clean = self.density(flat + noise, size)

@@ -308,7 +308,7 @@ def test_any_set_of_keypoints_is_lifted(run: Run, data: st.DataObject) -> None:
     try:
         lifted = lift(x, joints=kind.name, weights=run)
     except ItesError as error:
-        assert "nobody shows" in str(error)  # noqa: PT017
+        assert "nobody" in str(error)  # noqa: PT017
     else:
         assert torch.isfinite(lifted.pose[torch.from_numpy(lifted.done)]).all()
 

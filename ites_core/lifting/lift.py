@@ -164,16 +164,25 @@ def lift(
         raise ItesError(f"{name}: lifts the joint set {run.skeleton.name}, expected {H36M17.name}; take other weights")
     seen, score, origin = people.joints.apply(people.keypoints, people.score, min_score)
     camera = _camera(size, intrinsics, image_size or people.size, people.source)
-    rays = camera.rays(seen)
+    unit = run.normalisation.metres_per_unit
     prior = ShapePrior.packaged()
-    scale = np.full(len(rays), run.normalisation.factor) if size == "camera" else prior.scale(rays)
-    there = np.isfinite(rays)
     with np.errstate(over="ignore", invalid="ignore"):  # joints in one point, all but one, give a size of nothing
+        rays = camera.rays(seen)
+        there = np.isfinite(rays)
+        scale = np.full(len(rays), run.normalisation.factor) if size == "camera" else prior.scale(rays)
         low, high = (np.where(there, rays, fill) for fill in (np.inf, -np.inf))
         extent = (high.max(axis=1) - low.min(axis=1)).max(axis=-1) * scale
-    enough = (np.isfinite(seen[..., 0]).sum(axis=1) >= FEWEST_JOINTS) & (extent < LARGEST)
+        metres_per_pixel = (CAMERA_DISTANCE * unit * scale / camera.focal[0]).astype(np.float32)
+    shown = np.isfinite(seen[..., 0]).sum(axis=1)
+    sized = (extent < LARGEST) & np.isfinite(metres_per_pixel) & (metres_per_pixel > 0)
+    enough = (shown >= FEWEST_JOINTS) & sized
+    most = int(shown.max())
+    if most >= FEWEST_JOINTS and not enough.any():
+        raise ItesError(
+            f"{people.source}: nobody has a size: found joints in one point, or thousands of body lengths apart; "
+            "expected pixels, and a focal length in pixels"
+        )
     if not enough.any():
-        most = int(np.isfinite(seen[..., 0]).sum(axis=1).max())
         raise ItesError(
             f"{people.source}: nobody shows {FEWEST_JOINTS} of {len(H36M17)} joints with a score of {min_score} or "
             f"more (the best has {most}); lower min_score (--min-score), or check the keypoint set (--joints)"
@@ -183,19 +192,17 @@ def lift(
         person = follow(people)
     to_units = scale[enough, None, None]
     whole = prior.complete(rays[enough] * to_units)
-    unit = run.normalisation.metres_per_unit
     ready = torch.from_numpy(enough)
     pose = torch.full((*seen.shape[:2], 3), torch.nan)
     pose[ready] = lift_units(run, whole) * unit
     picture = torch.full((*seen.shape[:2], 2), torch.nan)
     picture[ready] = torch.from_numpy(camera.pixels(whole / to_units)).float()
-    metres_per_pixel = CAMERA_DISTANCE * unit * scale / camera.focal[0]
     return Lifted(
         pose=pose,
         picture=picture,
         score=score.astype(np.float32),
         origin=origin,
-        metres_per_pixel=np.where(enough, metres_per_pixel, np.nan).astype(np.float32),
+        metres_per_pixel=np.where(enough, metres_per_pixel, np.float32(np.nan)),
         frame=people.frame,
         person=person,
         images=people.images,
@@ -287,8 +294,10 @@ def _camera(
     size: SizeRule, intrinsics: Intrinsics | None, picture: tuple[float, float] | None, source: str
 ) -> _Pinhole:
     if intrinsics is not None:
-        if not (intrinsics.fx > 0 and intrinsics.fy > 0):
+        if not (0 < intrinsics.fx < np.inf and 0 < intrinsics.fy < np.inf):
             raise ItesError(f"intrinsics: found focal lengths {intrinsics.fx} and {intrinsics.fy}, expected positive")
+        if not np.isfinite([intrinsics.cx, intrinsics.cy]).all():
+            raise ItesError(f"intrinsics: found principal point ({intrinsics.cx}, {intrinsics.cy}), expected pixels")
         return _Pinhole(np.array([intrinsics.fx, intrinsics.fy]), np.array([intrinsics.cx, intrinsics.cy]))
     if size == "person":
         return _Pinhole(np.ones(2), np.zeros(2))

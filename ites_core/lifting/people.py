@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from ites_core.data.joint_sets import KeypointSet
 from ites_core.errors import ItesError
 
+FARTHEST = 1e9  # pixels: beyond, a coordinate is a fault of the file
 UNKNOWN = -1  # the number of a person whom nobody has followed yet
 
 
@@ -31,7 +32,8 @@ class People:
         source: file, for messages.
 
     Raises:
-        ItesError: nobody in it, a wrong shape, an infinite or half-missing coordinate, a negative or infinite score.
+        ItesError: nobody in it, a wrong shape, a coordinate that is half missing or farther than FARTHEST, a negative
+            or infinite score.
     """
 
     keypoints: np.ndarray
@@ -55,6 +57,7 @@ class People:
                 raise ItesError(f"{self.source}: {name}: found shape {found}, expected {shape}")
         for fault, what in (
             (np.isinf(self.keypoints).any(axis=-1), "an infinite coordinate"),
+            ((np.abs(self.keypoints) > FARTHEST).any(axis=-1), f"a coordinate beyond {FARTHEST:g} pixels"),
             (np.isnan(self.keypoints).sum(axis=-1) == 1, "NaN in one coordinate of two"),
             (np.isinf(self.score) | (self.score < 0), "a negative or infinite score"),
         ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ites_core.camera import at_least_float32
+from ites_core.errors import ItesError
 from ites_core.skeleton import H36M17
 
 J = {name: j for j, name in enumerate(H36M17.joints)}
@@ -14,6 +16,7 @@ BENT = 0.12  # of the limb's length: a joint nearer to the straight line tells n
 
 def limb_asymmetry(pose: Tensor) -> Tensor:
     """Mean difference of left and right limb lengths, by their mean: (M, 17, 3) to (M,); 0 is symmetric."""
+    pose = at_least_float32(pose)
     ratios = []
     for upper, lower in LIMBS:
         left, right = ((pose[:, J[side + upper]] - pose[:, J[side + lower]]).norm(dim=-1) for side in ("L", "R"))
@@ -29,6 +32,7 @@ def trunk_tilt(pose: Tensor) -> Tensor:
 
 def facing(pose: Tensor) -> Tensor:
     """Direction in which the trunk faces, from its upright and its sides: (M, 17, 3) to unit vectors (M, 3)."""
+    pose = at_least_float32(pose)
     up = pose[:, J["Thorax"]] - pose[:, J["Hip"]]
     sides = pose[:, J["RHip"]] - pose[:, J["LHip"]] + pose[:, J["RShoulder"]] - pose[:, J["LShoulder"]]
     front = torch.linalg.cross(up, sides)
@@ -53,6 +57,7 @@ def turns_right(pose: Tensor) -> Tensor:
     Returns:
         (M,) float.
     """
+    pose = at_least_float32(pose)
     front = facing(pose)
     total = torch.zeros(len(pose))
     for upper, middle, lower, sign in (("Hip", "Knee", "Ankle", 1.0), ("Shoulder", "Elbow", "Wrist", -1.0)):
@@ -77,7 +82,12 @@ def mirrored_share(sign: Tensor, right_in_truth: float) -> float:
 
     Returns:
         m, between 0 and 1.
+
+    Raises:
+        ItesError: a p of one half, by which bodies and their mirror images bend alike, or no share at all.
     """
+    if not 0 <= right_in_truth <= 1 or right_in_truth == 0.5:
+        raise ItesError(f"right_in_truth: found {right_in_truth}, expected a share from 0 to 1, other than a half")
     told = sign[sign != 0]
     observed = float(told.gt(0).float().mean()) if len(told) else right_in_truth
     return min(1.0, max(0.0, (right_in_truth - observed) / (2 * right_in_truth - 1)))

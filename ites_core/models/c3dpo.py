@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ites_core.camera import CAMERA_DISTANCE, full_precision, rotation_from_vector
+from ites_core.camera import CAMERA_DISTANCE, at_least_float32, full_precision, rotation_from_vector
 from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.models.teacher import DictionaryModel, TeacherOutput
 from ites_core.skeleton import H36M17, Skeleton
@@ -55,10 +55,11 @@ class C3DPO(DictionaryModel):
             ItesError: on any other shape.
         """
         check_input(image, self.skeleton)
-        seen = visible(image).unsqueeze(-1).to(image.dtype)
-        features = self.trunk(torch.cat([self.scaled(image).nan_to_num(), seen], dim=-1).flatten(1))
+        seen = visible(image).unsqueeze(-1)
+        known = self.scaled(image).where(seen, 0.0)
+        features = self.trunk(torch.cat([known, seen.to(image.dtype)], dim=-1).flatten(1))
         c = self.coefficients(features)
-        r = rotation_from_vector(self.rotation(features).float())
+        r = rotation_from_vector(at_least_float32(self.rotation(features)))
         with full_precision(image):
             return TeacherOutput(self.compose(c), r, c)
 

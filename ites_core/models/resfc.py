@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ites_core.errors import ItesError
@@ -44,3 +45,25 @@ def check_input(image: Tensor, skeleton: Skeleton) -> None:
             f"2D input: found shape {tuple(image.shape)}, expected (batch, {len(skeleton)}, 2) "
             f"for joint set {skeleton.name}"
         )
+
+
+def check_image(image: Tensor, skeleton: Skeleton, may_miss: bool = False) -> None:
+    """Refuse 2D poses that cannot be lifted.
+
+    Args:
+        image: should be (..., N, 2).
+        skeleton: the joint set.
+        may_miss: whether joints other than the root may be NaN.
+
+    Raises:
+        ItesError: another shape or kind of number, NaN or infinite coordinates.
+    """
+    n = len(skeleton)
+    if image.shape[-2:] != (n, 2):
+        raise ItesError(f"2D input: found shape {tuple(image.shape)}, expected (..., {n}, 2)")
+    if image.is_complex() or image.dtype == torch.bool:
+        raise ItesError(f"2D input: found {image.dtype}, expected real coordinates")
+    if not (may_miss or torch.isfinite(image).all()):
+        raise ItesError("2D input: NaN or infinite coordinate; complete or drop missing joints first")
+    if may_miss and not image[..., skeleton.root, :].isfinite().all():
+        raise ItesError("2D input: NaN or infinite root joint; the others are relative to it, drop those poses")

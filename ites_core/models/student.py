@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ites_core.camera import unproject
+from ites_core.camera import at_least_float32, unproject
 from ites_core.models.graph import Graph, GraphTrunk
 from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.skeleton import H36M17, Skeleton
@@ -31,7 +31,7 @@ class DepthStudent(nn.Module):
             ItesError: on any other shape.
         """
         check_input(image, self.skeleton)
-        d = self.offsets(image).float()
+        d = at_least_float32(self.offsets(image))
         root = self.skeleton.root
         return d - d[:, root : root + 1]
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ites_core.camera import full_precision, rotate, rotation_from_vector
+from ites_core.camera import at_least_float32, full_precision, rotate, rotation_from_vector
 from ites_core.models.graph import GraphTrunk
 from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.skeleton import H36M17, Skeleton
@@ -61,7 +61,7 @@ class DictionaryModel(nn.Module):
 
     def compose(self, coefficients: Tensor) -> Tensor:
         """Canonical pose of coefficients: (B, K) to (B, N, 3), units."""
-        return torch.einsum("bk,knd->bnd", coefficients.float(), self.dictionary)
+        return torch.einsum("bk,knd->bnd", at_least_float32(coefficients), self.dictionary)
 
     @torch.no_grad()
     def start_from(self, body: Tensor) -> None:
@@ -120,6 +120,6 @@ class Teacher(DictionaryModel):
         check_input(image, self.skeleton)
         features = self.trunk(image)
         c = self.coefficients(features)
-        r = rotation_from_vector(self.rotation(features).float())
+        r = rotation_from_vector(at_least_float32(self.rotation(features)))
         with full_precision(image):
             return TeacherOutput(self.compose(c), r, c)
