@@ -247,6 +247,13 @@ class Normalisation:
     factor: float
     metres_per_unit: float
 
+    def __post_init__(self) -> None:
+        if not (0 < self.factor < math.inf and 0 < self.metres_per_unit < math.inf):
+            raise ItesError(
+                f"normalisation: found factor {self.factor} and {self.metres_per_unit} metres a unit, expected positive "
+                "numbers"
+            )
+
     @classmethod
     def fit(cls, image: Tensor, mean_distance: float, skeleton: Skeleton = H36M17) -> Normalisation:
         """Choose the factor so that the mean hip-to-head distance in 2D becomes 1 / t.

@@ -50,6 +50,10 @@ from ites_core.skeleton import Skeleton, skeleton_named
 
 FORMAT = 1  # raised when a run folder of an older version can no longer be read
 
+# A larger network is refused when it is read: a file of a kilobyte must not take all memory. The paper's largest has
+# 7.3 million numbers in 6 blocks.
+MAX_BLOCKS, MAX_NUMBERS = 100, 100_000_000
+
 Log = list[dict[str, Any]]
 
 
@@ -256,6 +260,14 @@ class RunFolder:
         run.log = self._read_log(step)
         run.provenance["seconds"] = found.provenance.get("seconds", 0.0)
 
+    def agrees(self, step: int) -> bool:
+        """Whether the weights are of the state's step: a kill between the two files leaves older ones, or none.
+
+        Raises:
+            ItesError: damaged weights.
+        """
+        return self.model_file.exists() and self._read_tensors(self.model_file)[1] == step
+
     def expect_run(self) -> None:
         """Raise ItesError where no run was started."""
         if not self.exists():
@@ -280,7 +292,7 @@ class RunFolder:
             raise ItesError(
                 f"{file}: is missing; the run was interrupted before its first checkpoint, use --resume"
             ) from None
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise ItesError(f"{file}: damaged ({error}); restore it or train again") from error
 
     @staticmethod
@@ -288,17 +300,21 @@ class RunFolder:
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise ItesError(f"{file}: weights do not fit the settings in run.json ({reason})") from error
+            last = str(error).splitlines()[-1].strip()
+            raise ItesError(f"{file}: weights do not fit the settings in run.json ({last})") from error
 
     def _read_log(self, step: int) -> Log:
         """The log up to a step; lines after it, or a last line cut short, belong to a lost future."""
         rows: Log = []
         if self.log_file.exists():
-            for line in self.log_file.read_text(encoding="utf-8").splitlines():
+            try:
+                text = self.log_file.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                raise ItesError(f"{self.log_file}: not readable ({reason(error)}); restore it or delete it") from error
+            for line in text.splitlines():
                 try:
                     row = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     break
                 if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] <= step:
                     rows.append(row)
@@ -330,9 +346,20 @@ def run_from(text: Any, file: Path) -> Run:
         skeleton = skeleton_named(text["skeleton"])
         normalisation = Normalisation(**{k: float(v) for k, v in text["normalisation"].items()})
         seed, provenance = int(text["seed"]), dict(text["provenance"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        _check_size(config, skeleton)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise ItesError(f"{file}: field missing or of the wrong kind ({error})") from error
     return Run(build_model(config, skeleton), config, normalisation, skeleton, seed, 0, provenance)
+
+
+def _check_size(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> None:
+    """Raise ItesError if the network would be too large for any run of ours; none is built for that."""
+    if config.blocks <= MAX_BLOCKS:
+        with torch.device("meta"):
+            model = build_model(config, skeleton)
+        if sum(t.numel() for t in model.state_dict().values()) <= MAX_NUMBERS:
+            return
+    raise ItesError(f"config: a network of more than {MAX_BLOCKS} blocks or {MAX_NUMBERS:,} numbers")
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -390,7 +417,7 @@ def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tens
                 _, index, key = name.split(".", 2)
                 state.setdefault(int(index), {})[key] = tensor
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    except (ValueError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
         raise ItesError(f"{file}: optimiser state does not fit ({error}); train again") from error
 
 

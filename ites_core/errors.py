@@ -1,5 +1,7 @@
 """What user-facing code raises: one error type for bad input, and one for Ctrl-C."""
 
+MOST = 2000  # characters of a message
+
 
 class ItesError(ValueError):
     """Bad input from outside: a file, an option, a tensor of the wrong shape.
@@ -7,6 +9,9 @@ class ItesError(ValueError):
     The message is one line that names the place, what was found, what was expected and what to do.
     The command line prints it and exits with status 2; in Python it is an ordinary ``ValueError``.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_printable(message))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,3 +24,11 @@ class Interrupted(KeyboardInterrupt):
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows in place of a traceback."""
         return [f"Interrupted: {self}"]
+
+
+def _printable(text: str) -> str:
+    """A message in one line, whatever it quotes: no control codes that would reach a terminal, no endless names."""
+    if len(text) > MOST:
+        text = f"{text[: MOST * 3 // 4]} ... {text[-MOST // 5 :]}"
+    text = " ".join(text.splitlines())
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -371,7 +371,7 @@ def test_bad_places(tmp_path: Path) -> None:
     with pytest.raises(ItesError, match="format: found 'word'"):
         read_people(tmp_path, "word")  # type: ignore[arg-type]
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ItesError, match="no readable npy"):
+    with pytest.raises(ItesError, match="holds Python objects"):
         read_people(tmp_path / "o.npy")
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ItesError, match="no UTF-8"):

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ites_core.data import pickles
+from ites_core.data import archive, pickles
 from ites_core.data.pickles import load_pickled_npz
 from ites_core.errors import ItesError
 
@@ -251,7 +251,7 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     refused(tmp_path, "is a folder")
     (tmp_path / "text.npz").write_text("a,b\n")
     refused(tmp_path / "text.npz", "not a readable npz file")
-    monkeypatch.setattr(pickles, "MAX_BYTES", 100)
+    monkeypatch.setattr(archive, "MAX_BYTES", 100)
     refused(npz(tmp_path / "a.npz", member(pickle.dumps(boxed({})))), "unpacks to more than")
 
 

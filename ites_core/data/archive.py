@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +34,16 @@ TEXT_FIELDS = ("names", "subject", "action", "kind", "split")
 HOLD_OUT = 0.1  # at most this share of the training frames is held out for validation
 MAX_BYTES = 4 << 30  # an archive that unpacks to more is refused
 DEFLATE_LIMIT = 1100  # no honest deflate stream expands further (its bound is 1032:1)
+PACKED_BY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # bzip2 would pack a gigabyte into a kilobyte
+
+# What reading a zip file, and the header of an array in it, can raise if they are damaged.
+ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+HEADER_DAMAGE = (
+    ValueError, TypeError, KeyError, IndexError, SyntaxError, OverflowError, MemoryError, RecursionError,
+    tokenize.TokenError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -267,20 +279,38 @@ def described(arrays: dict[str, np.ndarray], path: Path, shape: tuple[int, ...])
 def _read_npz(path: Path, leave_out: str = "") -> dict[str, np.ndarray]:
     """All members of an npz but one as arrays, refusing objects, lies about size and damaged files."""
     with readable(path), zipfile.ZipFile(path) as archive:
-        members = [m for m in archive.infolist() if m.filename != leave_out]
-        if sum(m.file_size for m in members) > MAX_BYTES:
-            raise ItesError(
-                f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB; refused; "
-                "to train on it, `ites data unpack` it and add --stream"
-            )
         arrays = {}
-        for member in members:
-            if member.file_size > DEFLATE_LIMIT * max(member.compress_size, 1):
-                raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
+        for member in members(archive, path, leave_out):
             with archive.open(member) as stream:
                 name = member.filename.removesuffix(".npy")
                 arrays[name] = _read_npy(stream, member.file_size, path, name)
         return arrays
+
+
+def members(archive: zipfile.ZipFile, path: Path, leave_out: str = "") -> list[zipfile.ZipInfo]:
+    """The members of an npz but one, after a look at what they claim: a small file must not take much memory.
+
+    Raises:
+        ItesError: they unpack to more than MAX_BYTES, share bytes, are packed otherwise than numpy does, or claim to
+            be larger than deflate can have made them.
+    """
+    everything = archive.infolist()
+    if sum(m.compress_size for m in everything) > path.stat().st_size:
+        raise ItesError(f"{path}: its members are larger than the file, so they share bytes; refused")
+    for member in everything:
+        if member.compress_type not in PACKED_BY:
+            raise ItesError(
+                f"{path}: {member.filename}: packed by method {member.compress_type}, expected numpy's, 0 or 8; refused"
+            )
+        if member.file_size > DEFLATE_LIMIT * max(member.compress_size, 1):
+            raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
+    wanted = [m for m in everything if m.filename != leave_out]
+    if sum(m.file_size for m in wanted) > MAX_BYTES:
+        raise ItesError(
+            f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB; refused; "
+            "to train on it, `ites data unpack` it and add --stream"
+        )
+    return wanted
 
 
 @contextmanager
@@ -292,11 +322,13 @@ def readable(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except ItesError:
+        raise
     except FileNotFoundError:
         raise ItesError(f"{path}: no such file; expected a mocap archive (.npz), see `ites data info --help`") from None
     except IsADirectoryError:
         raise ItesError(f"{path}: is a folder; expected a mocap archive (.npz)") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except ZIP_DAMAGE as error:
         raise ItesError(f"{path}: not a readable npz file ({error}); it may be truncated, fetch it again") from error
 
 
@@ -306,18 +338,26 @@ def _read_npy(stream: IO[bytes], size: int, path: Path, name: str) -> np.ndarray
     count = math.prod(shape)
     try:
         data = np.frombuffer(stream.read(count * dtype.itemsize), dtype=dtype, count=count).copy()
-    except ValueError as error:
+        array = data.reshape(shape, order="F" if fortran else "C")
+    except (ValueError, OverflowError) as error:
         raise ItesError(f"{path}: {name}: not a readable array ({error}); fetch the file again") from error
-    return data.reshape(shape, order="F" if fortran else "C")
+    if dtype.kind == "U":
+        codes = data.view(f"{dtype.str[0]}u4")
+        if ((codes > 0x10FFFF) | (codes >> 11 == 0xD800 >> 11)).any():
+            raise ItesError(f"{path}: {name}: holds text that is no Unicode; fetch the file again")
+    return array
 
 
-def read_header(stream: IO[bytes], size: int, path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(
+    stream: IO[bytes], size: int, path: Path, name: str, objects: bool = False
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, Fortran order and type that an npy member claims; the stream then stands at its data.
 
     Args:
         stream: at the start of the member.
         size: bytes of the member.
         path, name: for messages.
+        objects: let arrays of Python objects pass, for a reader that never runs them.
 
     Raises:
         ItesError: no npy header, Python objects, or a claim to more than the member has.
@@ -326,13 +366,24 @@ def read_header(stream: IO[bytes], size: int, path: Path, name: str) -> tuple[tu
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except (ValueError, TypeError, SyntaxError, OverflowError) as error:
+    except HEADER_DAMAGE as error:
         raise ItesError(f"{path}: {name}: not a readable array ({error}); fetch the file again") from error
+    if dtype.hasobject and objects:
+        return shape, fortran, dtype
     if dtype.hasobject:
         raise ItesError(f"{path}: {name}: holds Python objects (a pickle); only plain arrays are read")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size:
         raise ItesError(f"{path}: {name}: header claims shape {shape}, the data is shorter; the file is damaged")
     return shape, fortran, dtype
+
+
+def is_unicode(texts: Iterable[str]) -> bool:
+    """Whether texts can be written to a file; JSON and pickles may hold halves of characters, which cannot."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _field(arrays: dict[str, np.ndarray], path: Path, name: str, kinds: str, ndim: int) -> np.ndarray:

@@ -60,7 +60,10 @@ def read_c3dpo_json(path: str | Path, split: Literal["train", "test"]) -> ViewAr
             raise ItesError(f"{path}: entry {i}: scale: expected a positive number")
         flat.append(_field(entry, "kp_loc", (2, j), path, i).T)
         solid.append(_field(entry, "kp_loc_3d", (3, j), path, i).T * (scale / 1000))
-        actions.append(str(info.get("action_name", "unknown")))
+        action = info.get("action_name", "unknown")
+        if not isinstance(action, str):
+            raise ItesError(f"{path}: entry {i}: action_name: found {type(action).__name__}, expected text")
+        actions.append(action)
     if not flat:
         raise ItesError(f"{path}: no entry with all {j} joints visible, of {len(entries)}")
     image, pose = np.stack(flat), np.stack(solid)

@@ -77,8 +77,8 @@ def _annotations(file: Path) -> list[Any]:
 def _person(person: Any, file: Path, index: int) -> np.ndarray | None:
     """Keypoints (17, 3) of one annotation; None for a crowd, or where none is marked."""
     where = f"{file}: annotation {index}"
-    if not isinstance(person, dict) or not isinstance(person.get("image_id"), int):
-        raise ItesError(f"{where}: expected an object with image_id")
+    if not isinstance(person, dict) or not isinstance(person.get("image_id"), int) or abs(person["image_id"]) >> 62:
+        raise ItesError(f"{where}: expected an object with image_id, a whole number of less than 63 bits")
     if person.get("iscrowd", 0) or not person.get("num_keypoints", 1):
         return None
     try:

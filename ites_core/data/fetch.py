@@ -16,7 +16,6 @@ import ssl
 import stat
 import time
 import zipfile
-import zlib
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NoReturn
@@ -26,6 +25,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 
 from tqdm.auto import tqdm
 
+from ites_core.data.archive import PACKED_BY, ZIP_DAMAGE
 from ites_core.errors import ItesError
 from ites_core.files import alone, in_place
 
@@ -253,7 +253,7 @@ def _state(url: str, part: Path) -> tuple[int, str, int | None]:
         have, version, total = part.stat().st_size, note["version"], note["total"]
         if note["url"] == url and isinstance(version, str) and version and (total is None or have <= int(total)):
             return have, version, total
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         pass  # no earlier attempt, or none that says what it is a part of
     return 0, "", None
 
@@ -305,6 +305,8 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
                     f"{archive}: found {len(members)} members of {total} bytes in {packed}, expected at most "
                     f"{MAX_MEMBERS} members, {MAX_UNPACKED} bytes and {MAX_RATIO} times its size; nothing was unpacked"
                 )
+            if any(m.compress_type not in PACKED_BY for m in members):
+                raise ItesError(f"{archive}: packed by another method than deflate; refused, nothing was unpacked")
             paths = [_inside(member, folder, archive) for member in members]  # all are checked before any is written
             for member, path in zip(members, paths, strict=True):
                 if member.is_dir():
@@ -314,12 +316,14 @@ def unpack(archive: str | Path, folder: str | Path) -> list[Path]:
                     with in_place(path, UNPACK_AGAIN) as part, file.open(member) as source, part.open("wb") as out:
                         shutil.copyfileobj(source, out, BLOCK)
             return [path for member, path in zip(members, paths, strict=True) if not member.is_dir()]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ItesError(f"{archive}: not a readable zip file ({error}); delete it and fetch it again") from error
+    except ItesError:
+        raise
     except OSError as error:
         raise ItesError(
             f"{error.filename or folder}: cannot be unpacked ({error.strerror or error}); {UNPACK_AGAIN}"
         ) from error
+    except ZIP_DAMAGE as error:
+        raise ItesError(f"{archive}: not a readable zip file ({error}); delete it and fetch it again") from error
 
 
 def _inside(member: zipfile.ZipInfo, folder: Path, archive: Path) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ites_core.camera import Intrinsics
+from ites_core.data.archive import DEFLATE_LIMIT
 from ites_core.data.recorded import ViewArchive
 from ites_core.errors import ItesError
 
@@ -130,7 +131,7 @@ def _read_frames(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         raise ItesError(f"{path}: not a readable MATLAB 7.3 file ({error!r:.80}); fetch it again") from error
-    frames = len(fields["annot2"])
+    frames = fields["annot2"].size // 34
     for name, width in (("annot2", 2), ("annot3", 3)):
         if fields[name].shape != (frames, 1, 17, width):
             raise ItesError(f"{path}: {name}: found shape {fields[name].shape}, expected (frames, 1, 17, {width})")
@@ -162,6 +163,10 @@ def _dataset(file: Any, name: str, path: Path) -> np.ndarray:
     data = file[name]
     if type(data).__name__ != "Dataset" or data.dtype.kind not in "biuf" or data.is_virtual or data.external:
         raise ItesError(f"{path}: {name}: expected numbers stored in the file itself")
-    if prod(data.shape) > MAX_FRAMES * 51:
-        raise ItesError(f"{path}: {name}: claims shape {data.shape}; refused")
+    stored = min(data.id.get_storage_size(), path.stat().st_size)  # a chunk that is not there reads as zeros
+    if data.compression not in (None, "gzip") or data.scaleoffset is not None:
+        raise ItesError(f"{path}: {name}: packed in another way than by gzip; refused")
+    for shape in (data.shape, data.chunks or ()):
+        if prod(shape) > MAX_FRAMES * 51 or prod(shape) * data.dtype.itemsize > DEFLATE_LIMIT * stored:
+            raise ItesError(f"{path}: {name}: claims shape {shape} in {stored} bytes; refused")
     return np.array(data, dtype=np.float64)

@@ -96,10 +96,11 @@ def triangulate(image: np.ndarray, score: np.ndarray, rotation: np.ndarray, tran
     shape = (len(camera), *[1] * (image.ndim - 2))
     rows = image[..., None] * camera[:, 2].reshape(*shape, 1, 4) - camera[:, :2].reshape(*shape, 2, 4)
     rows = np.moveaxis(rows * score[..., None, None], 0, -3)  # (..., C, 2, 4)
-    *_, vt = np.linalg.svd(rows.reshape(*rows.shape[:-3], -1, 4))
+    whole = np.isfinite(rows).all(axis=(-3, -2, -1))  # what is not has left the range of float64 on the way
+    *_, vt = np.linalg.svd(np.where(whole[..., None, None, None], rows, 0.0).reshape(*rows.shape[:-3], -1, 4))
     with np.errstate(divide="ignore", invalid="ignore"):  # a point at infinity
         points = vt[..., -1, :3] / vt[..., -1, 3:]
-    points[(score > 0).sum(axis=0) < 2] = np.nan
+    points[~whole | ((score > 0).sum(axis=0) < 2)] = np.nan
     return points
 
 

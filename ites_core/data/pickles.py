@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import pickletools
 import re
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 from math import prod
@@ -20,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
-from ites_core.data.archive import DEFLATE_LIMIT, MAX_BYTES, _read_npy
+from ites_core.data.archive import HEADER_DAMAGE, ZIP_DAMAGE, _read_npy, members, read_header
 from ites_core.errors import ItesError
 
 MAX_STEPS = 1_000_000  # instructions in one pickle: Human3.6M needs some tens of thousands
@@ -42,9 +39,6 @@ NAMES = {
     "_codecs encode": "latin1",  # how Python 3 writes bytes in protocol 2,
     "__builtin__ bytes": "empty",  # and no bytes
 }
-
-# What reading a header or a pickle of random bytes can raise.
-DAMAGE = (ValueError, TypeError, KeyError, IndexError, SyntaxError, OverflowError, MemoryError, RecursionError)
 
 
 class _Name:
@@ -88,40 +82,32 @@ def load_pickled_npz(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if sum(m.file_size for m in members) > MAX_BYTES:
-                raise ItesError(f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB; refused")
             values = {}
-            for member in members:
-                if member.file_size > DEFLATE_LIMIT * max(member.compress_size, 1):
-                    raise ItesError(f"{path}: {member.filename}: declares an impossible size; refused")
+            for member in members(archive, path):
                 name = member.filename.removesuffix(".npy")
                 values[name] = _read_member(archive.read(member), path, name)
             return values
+    except ItesError:
+        raise
     except FileNotFoundError:
         raise ItesError(f"{path}: no such file; `ites data list` says how to get the data sets") from None
     except IsADirectoryError:
         raise ItesError(f"{path}: is a folder; expected an npz file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except ZIP_DAMAGE as error:
         raise ItesError(f"{path}: not a readable npz file ({error}); it may be truncated, fetch it again") from error
 
 
 def _read_member(raw: bytes, path: Path, name: str) -> Any:
     """One npy member: a plain array, or the object array that its pickle describes."""
     stream = BytesIO(raw)
-    try:
-        version = npy.read_magic(stream)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-    except (*DAMAGE, tokenize.TokenError) as error:
-        raise ItesError(f"{path}: {name}: not a readable array ({error}); fetch the file again") from error
+    shape, _, dtype = read_header(stream, len(raw), path, name, objects=True)
     if not dtype.hasobject:
         return _read_npy(BytesIO(raw), len(raw), path, name)
     try:
         value = _Machine(stream, len(raw)).run()
     except _Refused as error:
         raise ItesError(f"{path}: {name}: refused: {error}; fetch the file from its source") from error
-    except DAMAGE as error:
+    except HEADER_DAMAGE as error:
         raise ItesError(f"{path}: {name}: damaged pickle ({error!r:.80}); fetch the file again") from error
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
         raise ItesError(f"{path}: {name}: the pickle holds something else than its header says; fetch the file again")
@@ -233,7 +219,7 @@ class _Machine:
 
     def set_items(self, items: list[Any]) -> None:
         target, keys, values = self.stack[-1], items[::2], items[1::2]
-        if type(target) is not dict or len(keys) != len(values) or any(type(k) not in (str, int) for k in keys):
+        if type(target) is not dict or len(keys) != len(values) or not all(map(_is_key, keys)):
             raise _Refused("pickled dictionary whose keys are neither text nor whole numbers")
         self.nest(target, values)
         target.update(zip(keys, values, strict=True))
@@ -336,3 +322,8 @@ class _Machine:
         for i, item in enumerate(items):  # `flat[:] = items` would look into the items
             flat[i] = item
         return flat.reshape(shape, order=order)
+
+
+def _is_key(key: Any) -> bool:
+    """Text, or a whole number of 32 bits: larger ones can be chosen so that a dictionary takes hours to fill."""
+    return type(key) is str or (type(key) is int and abs(key) < 1 << 31)

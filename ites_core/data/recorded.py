@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ites_core.data.archive import Split, choose_split
+from ites_core.data.archive import Split, choose_split, is_unicode
 from ites_core.errors import ItesError
 from ites_core.skeleton import H36M17, Skeleton
 
@@ -90,6 +90,8 @@ class ViewArchive:
                 raise ItesError(f"{self.source}: {name}: NaN or infinite value; drop those views first")
         if not len(self.names) == len(self.subject) == len(self.action) == len(self.split):
             raise ItesError(f"{self.source}: names, subjects, actions and splits differ in number")
+        if not is_unicode((*self.names, *self.subject, *self.action)):
+            raise ItesError(f"{self.source}: a name is no Unicode text; fetch the file again")
         if m and not 0 <= int(self.sequence.min()) <= int(self.sequence.max()) < len(self.names):
             raise ItesError(f"{self.source}: a view names a sequence outside 0..{len(self.names) - 1}")
 

@@ -270,7 +270,7 @@ class PoseSampler:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name).double() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise ItesError(f"{path}: not a readable safetensors file ({error}); fetch or fit it again") from error
         if metadata.get("format") != FORMAT:
             raise ItesError(f"{path}: format: found {metadata.get('format')!r}, expected {FORMAT!r}; fit it again")
@@ -284,7 +284,7 @@ class PoseSampler:
             provenance = json.loads(metadata.get("provenance", "{}"))
             skeleton = skeleton_named(metadata.get("skeleton", ""))
             return cls(**tensors, mixture=mixture, provenance=provenance, skeleton=skeleton)
-        except (json.JSONDecodeError, ItesError) as error:
+        except (ValueError, RecursionError) as error:
             raise ItesError(f"{path}: {error}") from error
 
 

@@ -51,8 +51,15 @@ class Place:
         return self.results / self.data / self.scale
 
     def artefact(self, system: str, seed: int) -> Path:
-        """The file of one run."""
-        return self.folder / f"{slug(system)}-{seed}.json"
+        """The file of one run.
+
+        Raises:
+            ItesError: a system whose name would lead to another folder.
+        """
+        file = self.folder / f"{slug(system)}-{seed}.json"
+        if file.parent != self.folder:
+            raise ItesError(f"system {system!r}: expected a name without a path")
+        return file
 
     def complete(self, system: str, seed: int) -> bool:
         """Whether a run is stored with all that is scored today; older ones lack the scores elsewhere."""
@@ -89,6 +96,10 @@ def read_row(file: Path) -> Row:
         raise ItesError(f"{file}: not readable ({error}); delete it and run the experiment again") from error
     if not isinstance(row, dict) or missing:
         raise ItesError(f"{file}: holds no {', '.join(missing) or 'run'}; delete it and run the experiment again")
+    try:
+        in_words(row)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ItesError(f"{file}: a figure is missing or no number ({error!r}); run the experiment again") from error
     return row
 
 

@@ -133,7 +133,7 @@ def stored_costs(results: Path) -> list[Cost]:
     for file in sorted((results / "cost").glob("*.json")):
         try:
             found.append(Cost(**json.loads(file.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ItesError(f"{file}: not readable ({error}); delete it and measure again") from error
     return found
 

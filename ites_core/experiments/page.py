@@ -273,7 +273,8 @@ def examples(experiment: Experiment, place: Place, data: str) -> Examples:
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         image, truth = torch.tensor(about["image"]), torch.tensor(about["truth"]) / 1000
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        actions, camera = list(about["actions"]), list(about["camera"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ItesError(f"{file}: not readable ({error!r:.80}); `ites experiment run` writes it") from error
     lifted = {}
     for system in experiment.systems:
@@ -282,4 +283,4 @@ def examples(experiment: Experiment, place: Place, data: str) -> Examples:
                 pose = torch.tensor(row["examples"][data]) / 1000
                 scale = (pose * truth).sum(dim=(1, 2)) / pose.square().sum(dim=(1, 2))
                 lifted[system] = scale[:, None, None] * pose
-    return Examples(list(about["actions"]), list(about["camera"]), image, truth, lifted)
+    return Examples(actions, camera, image, truth, lifted)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ites_core.data.archive import _field, _read_npz
+from ites_core.data.archive import _field, _read_npz, is_unicode
 from ites_core.data.joint_sets import ORIGINS
 from ites_core.errors import ItesError
 from ites_core.lifting.lift import Lifted
@@ -117,7 +117,19 @@ def read_lifted(path: str | Path) -> Lifted:
         ItesError: another kind of file, damaged, a field missing or of the wrong shape.
     """
     path = Path(path)
-    return _read_npz_file(path) if path.suffix.lower() == ".npz" else _read_json_file(path)
+    found = _read_npz_file(path) if path.suffix.lower() == ".npz" else _read_json_file(path)
+    m, n = len(found), len(found.skeleton)
+    texts = (*found.images.values(), found.source, found.weights)
+    for what, right in {
+        "origin": found.origin.shape == (m, n) and (found.origin < len(ORIGINS)).all(),
+        "frame": found.frame.shape == (m,) and all(number in found.images for number in found.frame.tolist()),
+        "person": found.person.shape == (m,),
+        "image": all(isinstance(text, str) for text in texts) and is_unicode(texts),
+        "fps": found.fps is None or (isinstance(found.fps, int | float) and 0 < found.fps < 1e5),
+    }.items():
+        if not right:
+            fault(path, what, "another kind or number", "what `ites lift` writes", AGAIN)
+    return found
 
 
 def _read_npz_file(path: Path) -> Lifted:
@@ -184,7 +196,7 @@ def _read_json_file(path: Path) -> Lifted:
             source=data["source"],
             weights=data["weights"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, ItesError):
             raise
         raise ItesError(f"{path}: a field is missing or of the wrong kind ({error!r}); {AGAIN}") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from ites_core.data.archive import is_unicode
 from ites_core.data.joint_sets import KeypointSet
 from ites_core.errors import ItesError
 
@@ -55,6 +56,8 @@ class People:
             found = getattr(self, name).shape
             if found != shape:
                 raise ItesError(f"{self.source}: {name}: found shape {found}, expected {shape}")
+        if not is_unicode(self.images.values()):
+            raise ItesError(f"{self.source}: a picture's name is no Unicode text; rename it and export again")
         for fault, what in (
             (np.isinf(self.keypoints).any(axis=-1), "an infinite coordinate"),
             ((np.abs(self.keypoints) > FARTHEST).any(axis=-1), f"a coordinate beyond {FARTHEST:g} pixels"),

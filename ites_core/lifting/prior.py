@@ -76,9 +76,12 @@ class ShapePrior:
         """
         try:
             t = load_file(path)
-            return cls(t["mean"], t["covariance"], t["lengths"], float(t["size"][0]))
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise ItesError(f"{path}: not a readable shape prior ({error}); install ites_core again") from error
+        for name, shape in {"mean": (34,), "covariance": (34, 34), "lengths": (12,), "size": (1,)}.items():
+            if name not in t or t[name].shape != shape or t[name].dtype != np.float64 or not np.isfinite(t[name]).all():
+                raise ItesError(f"{path}: {name}: expected {shape} finite numbers; install ites_core again")
+        return cls(t["mean"], t["covariance"], t["lengths"], float(t["size"][0]))
 
     def write(self, path: Path) -> None:
         """Write as safetensors."""

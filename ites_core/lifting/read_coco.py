@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ites_core.lifting.source import (
     floats,
     found_or_zero,
     integer,
+    name_of,
     number_frames,
     read_json,
     read_text,
@@ -66,17 +68,18 @@ Found = tuple[Any, str, dict[str, Any]]  # key of the frame, its name, the perso
 
 
 def _annotations(data: dict[str, Any], sizes: list[tuple[float, float] | None], path: Path) -> Iterator[Found]:
-    images = {i.get("id"): i for i in data.get("images") or [] if isinstance(i, dict) and _is_key(i.get("id"))}
+    listed = data["images"] if isinstance(data.get("images"), list) else []
+    images = {i.get("id"): i for i in listed if isinstance(i, dict) and _is_key(i.get("id"))}
     for number, one in enumerate(data["annotations"]):
         if not isinstance(one, dict):
-            fault(path, f"annotation {number}", repr(one), "an object with 'keypoints'", EXPORT)
+            fault(path, f"annotation {number}", reprlib.repr(one), "an object with 'keypoints'", EXPORT)
         if not one.get("keypoints") or not any(one["keypoints"][2::3] if isinstance(one["keypoints"], list) else [1]):
             continue  # COCO annotates many people without keypoints
         key = one.get("image_id", number)
         image = images.get(key) if _is_key(key) else None
         size = (image.get("width"), image.get("height")) if image else (None, None)
         sizes.append((float(size[0]), float(size[1])) if all(integer(s, 0) > 0 for s in size) else None)  # type: ignore[arg-type]
-        yield key, str((image or {}).get("file_name", key)), one
+        yield key, name_of((image or {}).get("file_name", key)), one
 
 
 def _is_key(key: Any) -> bool:
@@ -88,7 +91,7 @@ def _results(listed: list[Any]) -> Iterator[Found]:
         person = one if isinstance(one, dict) else {"keypoints": one}
         one_picture = "keypoint_scores" in person or "box" in person  # MMPose and Ultralytics: a file a picture
         key = person.get("image_id", person.get("frame_id", 0 if one_picture else number))
-        yield key, str(key), person
+        yield key, name_of(key), person
 
 
 def _frames(listed: list[Any], path: Path) -> Iterator[Found]:
@@ -97,8 +100,8 @@ def _frames(listed: list[Any], path: Path) -> Iterator[Found]:
         key = number if isinstance(frame, list) else frame.get("frame_id", number)
         for one in instances if isinstance(instances, list) else [instances]:
             if not isinstance(one, dict):
-                fault(path, f"frame {number}", repr(one), "objects with 'keypoints'", EXPORT)
-            yield key, str(key), one
+                fault(path, f"frame {number}", reprlib.repr(one), "objects with 'keypoints'", EXPORT)
+            yield key, name_of(key), one
 
 
 def _keypoints(person: dict[str, Any], path: Path, place: str) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +110,7 @@ def _keypoints(person: dict[str, Any], path: Path, place: str) -> tuple[np.ndarr
     if isinstance(given, dict):
         xy = floats([given.get("x"), given.get("y")], path, place, "keypoints 'x' and 'y'")
         if xy.ndim != 2:
-            fault(path, place, repr(given), "'x' and 'y', a list of numbers each", EXPORT)
+            fault(path, place, reprlib.repr(given), "'x' and 'y', a list of numbers each", EXPORT)
         seen = given.get("visible")
         return xy.T, found_or_zero(xy.T) if seen is None else _scores(seen, xy.shape[1], path, place)
     values = floats(given, path, place, "keypoints")

@@ -10,6 +10,7 @@ numbers that are too large for that are pixels.
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def read_mediapipe(path: Path, joints: str | None = None, size: tuple[float, flo
         if data.get("image_size") is not None:
             named = floats(data["image_size"], path, "image_size", "width and height")
             if named.shape != (2,) or not (np.isfinite(named).all() and (named > 0).all()):
-                fault(path, "image_size", data["image_size"], "[width, height] in pixels", LAYOUT)
+                fault(path, "image_size", reprlib.repr(data["image_size"]), "[width, height] in pixels", LAYOUT)
             size = (float(named[0]), float(named[1]))
         if isinstance(data.get("fps"), int | float) and 0 < data["fps"] < 1e5:
             fps = float(data["fps"])
@@ -78,14 +79,14 @@ def _poses(frame: Any, path: Path, place: str) -> list[list[Any]]:
     if found is None or found == []:
         return []  # a frame without anybody
     if not isinstance(found, list):
-        fault(path, place, repr(frame), f"a list of landmarks, named one of {', '.join(NAMES)}", LAYOUT)
+        fault(path, place, reprlib.repr(frame), f"a list of landmarks, named one of {', '.join(NAMES)}", LAYOUT)
     if all(_is_landmark(item) for item in found):
         return [found]
     poses = []
     for item in found:
         pose = item.get("landmark", item.get("landmarks")) if isinstance(item, dict) else item
         if not isinstance(pose, list) or not all(_is_landmark(one) for one in pose):
-            fault(path, place, repr(item), "landmarks with x and y", LAYOUT)
+            fault(path, place, reprlib.repr(item), "landmarks with x and y", LAYOUT)
         if pose:
             poses.append(pose)
     return poses
@@ -97,4 +98,7 @@ def _landmark(one: Any, path: Path, place: str) -> list[float]:
         values = [one[0], one[1], one[3] if len(one) == 4 else 1.0]
     else:
         values = [one["x"], one["y"], one.get("visibility", one.get("presence", 1.0))]
-    return [float(v) for v in floats(values, path, place, "landmark")]
+    numbers = floats(values, path, place, "landmark")
+    if numbers.shape != (3,):
+        fault(path, place, reprlib.repr(one), "one number for each of x, y and visibility", LAYOUT)
+    return numbers.tolist()

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ites_core.data.archive import _read_npz
+from ites_core.data.archive import _read_npy, _read_npz
 from ites_core.data.joint_sets import KEYPOINT_SETS, KeypointSet, find_keypoint_set
 from ites_core.errors import ItesError
 from ites_core.lifting.people import UNKNOWN, People
@@ -99,7 +99,7 @@ def _long(
     """One keypoint a row."""
     names = cells[next(column[name] for name in JOINT if name in column)]
     distinct = list(dict.fromkeys(names))
-    if all(name.isdecimal() for name in distinct):
+    if all(name.isdecimal() and len(name) < 9 for name in distinct):
         numbered = sorted(distinct, key=int)
         known, _ = set_of_count(max(map(int, distinct)) + 1, joints, ASSUMED | {17: "coco17"}, path)
         place = {name: int(name) for name in numbered}
@@ -213,13 +213,10 @@ def read_numpy(path: Path, joints: str | None = None, size: tuple[float, float] 
 
 def _read_npy_file(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ItesError(f"{path}: found no readable npy array ({reason}); save a plain array again") from None
-    if not isinstance(array, np.ndarray):
-        fault(path, "", "another kind of file", "an npy array", "give npz files the suffix .npz")
-    return array
+        with path.open("rb") as file:
+            return _read_npy(file, path.stat().st_size, path, "npy")
+    except OSError as error:
+        raise ItesError(f"{path}: cannot be read ({error.strerror or error}); check path and permissions") from error
 
 
 def people_of_array(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ def floats(values: Any, path: Path, place: str, what: str) -> np.ndarray:
     try:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        fault(path, place, repr(values), f"numbers ({what})", "export the file again")
+        fault(path, place, reprlib.repr(values), f"numbers ({what})", "export the file again")
 
 
 def integer(value: Any, otherwise: int) -> int:
@@ -168,7 +169,12 @@ def number_frames(keys: Sequence[Any]) -> list[int]:
     if all(integer(key, -1) >= 0 for key in keys):
         return list(keys)
     order: dict[str, int] = {}
-    return [order.setdefault(str(key), len(order)) for key in keys]
+    return [order.setdefault(name_of(key), len(order)) for key in keys]
+
+
+def name_of(key: Any) -> str:
+    """A frame's key as text; of what should not be a key, only the beginning."""
+    return str(key) if isinstance(key, str | int | float) else reprlib.repr(key)
 
 
 def found_or_zero(xy: np.ndarray) -> np.ndarray:

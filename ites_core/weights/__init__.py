@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save
@@ -89,12 +91,15 @@ def card(name: str, folder: Path = FOLDER) -> Card:
         ItesError: unknown name, or a damaged card.
     """
     file = folder / f"{name}.json"
-    if not file.is_file():
+    if file.parent != folder or not file.is_file():
         raise ItesError(f"weights {name!r}: not here; expected one of {', '.join(names()) or 'none'}, or a run folder")
     try:
-        return Card(**json.loads(file.read_text(encoding="utf-8")))
+        return _CARD.validate_python(Card(**json.loads(file.read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ItesError(f"{file}: damaged ({error}); install the package again") from error
+
+
+_CARD = TypeAdapter(Card)  # checks the kinds of its fields
 
 
 @lru_cache(maxsize=8)
@@ -129,7 +134,7 @@ def load(name: str, device: torch.device | str = "cpu", folder: Path = FOLDER) -
         run.model.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         raise ItesError(f"{file}: weights do not fit the card ({error}); install the package again") from error
-    run.step, run.log = int(about.run["provenance"].get("steps", 0)), list(about.log)
+    run.step, run.log = run.provenance.get("steps", 0), list(about.log)
     run.model.to(device).eval()
     return run
 
@@ -149,6 +154,8 @@ def pack(
     Raises:
         ItesError: weights too large for float16; else as evaluation.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ItesError(f"weights: found the name {name!r}, expected one without a path")
     narrow = {key: _narrowed(value, key) for key, value in run.model.state_dict().items()}
     run.model.load_state_dict({key: _widened(value) for key, value in narrow.items()})
     content = save(narrow)
