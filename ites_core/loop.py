@@ -255,7 +255,7 @@ def _open(folder: RunFolder, run: Run, optimiser: torch.optim.Optimizer, resume:
     team.wait()  # nobody writes before everybody has looked
     if resume:
         folder.resume(run, optimiser)
-    elif team.leads:
+    if team.leads and not (resume and folder.agrees(run.step)):
         folder.write(run, optimiser)
 
 

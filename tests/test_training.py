@@ -144,6 +144,19 @@ def test_killed_run_resumes_to_bitwise_the_same_weights(tiny_file: Path, tmp_pat
     assert [r["step"] for r in first.log] == [r["step"] for r in second.log]
 
 
+def test_a_kill_between_state_and_weights_is_made_good(tiny_archive: MocapArchive, tmp_path: Path) -> None:
+    config = teacher_config("smoke", max_steps=50, validations=10)
+    whole = train_teacher(tiny_archive, config, tmp_path / "run", progress=False)
+    early = train_teacher(tiny_archive, teacher_config("smoke", max_steps=25), progress=False)
+    RunFolder(tmp_path / "early").write(early, None)
+    for older in ((tmp_path / "early" / "model.safetensors").read_bytes(), None):
+        (tmp_path / "run" / "model.safetensors").unlink()
+        if older is not None:
+            (tmp_path / "run" / "model.safetensors").write_bytes(older)
+        train_teacher(tiny_archive, config, tmp_path / "run", resume=True, progress=False)
+        assert same_weights(RunFolder(tmp_path / "run").read(), whole)
+
+
 def test_non_finite_loss_stops_and_keeps_the_last_checkpoint(tiny_archive: MocapArchive, tmp_path: Path) -> None:
     config = teacher_config("smoke", optimiser="sgd", learning_rate=1e12, max_steps=100)
     with pytest.raises(ItesError, match=r"not finite at step .* last good checkpoint is kept"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -85,9 +86,10 @@ def kill_somewhere(child: BaseProcess, usual: float, folder: Path, luck: random.
                     time.sleep(0.002 * luck.random() ** 2)
                     break
                 skip -= 1
+            time.sleep(0.0002)
     child.kill()
     child.join()
-    return child.exitcode != 0
+    return child.exitcode == -signal.SIGKILL
 
 
 def half_written(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -51,6 +52,7 @@ class NotHereError(Exception):
 # ---- helpers -----------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1)
 def small_archive() -> MocapArchive:
     """Enough to train a smoke-sized network."""
     sampler = PoseSampler.embedded()
@@ -68,6 +70,12 @@ def data_file(work: Path) -> Path:
 def trained(out: Path | None = None, resume: bool = False, config: TeacherConfig = CONFIG) -> Run:
     """Train in this process."""
     return train_teacher(small_archive(), config, out, device="cpu", resume=resume, progress=False)
+
+
+@lru_cache(maxsize=1)
+def undisturbed() -> Run:
+    """What every fault must leave room for."""
+    return trained()
 
 
 def same_weights(a: Run, b: Run) -> bool:
@@ -170,9 +178,10 @@ def training_on_a_full_disk(work: Path) -> None:
         code, says = ites(*command, "--resume")
         assert code == 2, (code, says)
         is_clear(says, out, "No space left on device", "last checkpoint is kept", "--resume")
-        assert 0 < RunFolder(out).read().step < 200 and not unreadable(out) and not leftovers(out)
+        kept = RunFolder(out).read().step
+        assert 0 < kept < 200 and not unreadable(out) and not leftovers(out), (kept, says)
         ballast.unlink()
-        assert same_weights(trained(out, resume=True), trained())
+        assert same_weights(trained(out, resume=True), undisturbed())
 
 
 def training_beyond_a_quota(work: Path) -> None:
@@ -188,7 +197,7 @@ def training_beyond_a_quota(work: Path) -> None:
             raise AssertionError("nothing was refused")
     is_clear(says, out / "state.safetensors", "File too large", "last checkpoint is kept")
     assert RunFolder(out).read().step == 0 and not unreadable(out) and not leftovers(out)
-    assert same_weights(trained(out, resume=True), trained())
+    assert same_weights(trained(out, resume=True), undisturbed())
 
 
 def experiment_on_a_full_disk(work: Path) -> None:
@@ -298,7 +307,7 @@ def read_only_folder(work: Path) -> None:
             ("train", "teacher", "--data", data, "--out", disk / "run", *SETTINGS, "--resume"),
             (*EXPERIMENT, "--results", disk / "results", "--runs", work / "runs"),
             ("data", "fetch", "cmu-sample", "--folder", disk),
-            *(_command(write, disk / name) for name, write in writers(work).items()),
+            *(_command(writers(work)[name], disk / name) for name in ("lifted.json", "unpacked.npz", "report.json")),
         ):
             code, says = command() if callable(command) else ites(*command)
             assert code == 2, (command, code, says)
@@ -320,7 +329,6 @@ def path_below_a_file(work: Path) -> None:
         ("data", "sample", "--n", 5, "--out", below / "x.npz"),
         ("data", "fetch", "cmu-sample", "--folder", below),
         ("evaluate", _run(work), "--data", data, "--json", below / "x.json"),
-        ("export", "onnx", _run(work), "--out", below / "x.onnx"),
     ):
         code, says = ites(*command)
         assert code == 2, (command, code, says)
@@ -342,7 +350,7 @@ def clock_jumps(work: Path) -> None:
     with patch("time.time", lambda: real() + luck.choice((-86_400.0, 0.0, 3e8))):
         run = trained(work / "run")
     again = RunFolder(work / "run").read()
-    assert same_weights(run, trained()) and same_weights(again, run)
+    assert same_weights(run, undisturbed()) and same_weights(again, run)
     seconds = [row["seconds"] for row in again.log]
     assert seconds == sorted(seconds) and seconds[0] >= 0 and seconds[-1] < PATIENCE, seconds
 
@@ -363,7 +371,7 @@ def stopped_by(number: signal.Signals, work: Path) -> None:
     assert child.exitcode == 130, (child.exitcode, says)
     is_clear(says, "ites: interrupted: teacher at step", f"continue with --resume --out {out}")
     assert 0 < RunFolder(out).read().step < 200 and not unreadable(out) and not leftovers(out)
-    assert ites(*command, "--resume")[0] == 0 and same_weights(RunFolder(out).read(), trained())
+    assert ites(*command, "--resume")[0] == 0 and same_weights(RunFolder(out).read(), undisturbed())
 
 
 def ctrl_c(work: Path) -> None:
@@ -468,7 +476,7 @@ def lock_of_a_killed_run(work: Path) -> None:
     child.kill()
     child.join()
     assert (out / ".lock").read_text() == f"{child.pid}\n"
-    assert same_weights(trained(out, resume=True), trained()) and not leftovers(out)
+    assert same_weights(trained(out, resume=True), undisturbed()) and not leftovers(out)
 
 
 def two_experiments_into_one_place(work: Path) -> None:
