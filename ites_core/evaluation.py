@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ites_core.camera import unproject
 from ites_core.checkpoint import Run
@@ -33,6 +34,7 @@ METRICS: dict[str, tuple[Metric, float]] = {  # name: (function, factor to the u
 }
 UNITS = {"MPJPE": "mm", "N-MPJPE": "mm", "P-MPJPE": "mm", "PCK@150": "%", "AUC": "%"}
 COLUMNS = ("no_oracle", "oracle_flip")
+BLOCK = 65_536  # poses scored at a time: a million takes no more memory than its pictures, truth and answers
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def evaluate(
     seed: int = 0,
     on_rays: bool = False,
     noise: Noise | None = None,
+    progress: bool = False,
 ) -> Report:
     """Lift every view of a split and score it. Chapters 3 and 4.
 
@@ -129,16 +132,19 @@ def evaluate(
         archive: recordings of the run's joint set.
         split, stride, seed: as :func:`film`.
         on_rays, noise: as :func:`lift_test`.
+        progress: show a progress bar, if it takes longer than a second.
 
     Raises:
         ItesError: another joint set, an empty split, or no 3D truth.
     """
     _same_joints(run, archive.skeleton, archive.source)
     test = film(archive, split, cameras=run.config.cameras, stride=stride, seed=seed)
-    return evaluate_on(run, test, on_rays=on_rays, noise=noise)
+    return evaluate_on(run, test, on_rays=on_rays, noise=noise, progress=progress)
 
 
-def evaluate_on(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None) -> Report:
+def evaluate_on(
+    run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None, progress: bool = False
+) -> Report:
     """:func:`evaluate` on views that are there already: nothing is read or filmed again. Chapter 5.
 
     Lifting and scoring happen where the network is: on a GPU both take a moment.
@@ -156,7 +162,7 @@ def evaluate_on(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise |
         "commit": run.provenance.get("commit"),
         "torch": torch.__version__,
     }
-    return score(lifted, test.views.pose.to(device), test.actions, about)
+    return score(lifted, test.views.pose.to(device), test.actions, about, progress)
 
 
 def lift_test(run: Run, test: Filmed, *, on_rays: bool = False, noise: Noise | None = None) -> Tensor:
@@ -186,12 +192,24 @@ def _same_joints(run: Run, skeleton: Skeleton, source: str) -> None:
         raise ItesError(f"{source}: joint set {skeleton.name}, the run lifts {run.skeleton.name}")
 
 
-def score(lifted: Tensor, truth: Tensor, actions: list[str], provenance: dict[str, Any]) -> Report:
+def score(
+    lifted: Tensor, truth: Tensor, actions: list[str], provenance: dict[str, Any], progress: bool = False
+) -> Report:
     """Score lifted poses against the truth, both (M, N, 3) in metres, root-relative, camera frame."""
-    frames: dict[str, dict[str, Tensor]] = {
-        name: {"no_oracle": metric(lifted, truth), "oracle_flip": metric(lifted, truth, oracle_flip=True)}
-        for name, (metric, _) in METRICS.items()
-    }
+    blocks: list[dict[tuple[str, str], Tensor]] = []
+    mirrored = 0
+    with tqdm(total=len(lifted), desc="score", unit="pose", disable=not progress, delay=1) as bar:
+        for x, y in zip(lifted.split(BLOCK), truth.split(BLOCK), strict=True):
+            blocks.append(
+                {
+                    (name, column): metric(x, y, oracle_flip=column == "oracle_flip")
+                    for name, (metric, _) in METRICS.items()
+                    for column in COLUMNS
+                }
+            )
+            mirrored += int(better_mirrored(x, y).sum())
+            bar.update(len(x))
+    frames = {key: torch.cat([block[key] for block in blocks]) for key in blocks[0]}
     places: dict[str, list[int]] = {}
     for place, action in enumerate(actions):
         places.setdefault(action, []).append(place)
@@ -199,14 +217,14 @@ def score(lifted: Tensor, truth: Tensor, actions: list[str], provenance: dict[st
     for action, mine in sorted(places.items()):
         pick = torch.tensor(mine, device=lifted.device)
         by_action[action] = {"views": float(len(mine))} | {
-            c: round(frames["P-MPJPE"][c][pick].mean().item() * 1000, 2) for c in COLUMNS
+            c: round(frames["P-MPJPE", c][pick].mean().item() * 1000, 2) for c in COLUMNS
         }
     return Report(
         metrics={
-            name: {c: round(frames[name][c].mean().item() * METRICS[name][1], 2) for c in COLUMNS} for name in METRICS
+            name: {c: round(frames[name, c].mean().item() * METRICS[name][1], 2) for c in COLUMNS} for name in METRICS
         },
         actions=by_action,
         views=len(lifted),
-        better_mirrored=int(better_mirrored(lifted, truth).sum()),
+        better_mirrored=mirrored,
         provenance=provenance,
     )

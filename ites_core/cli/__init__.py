@@ -60,7 +60,7 @@ def evaluate(
     from ites_core.evaluation import UNITS
     from ites_core.evaluation import evaluate as score_run
 
-    report = score_run(RunFolder(run).read(), load_motion(data), split, stride=stride)
+    report = score_run(RunFolder(run).read(), load_motion(data), split, stride=stride, progress=True)
     console = Console()
     table = Table("metric", "no oracle", "oracle flip", "unit")
     for name, value in report.metrics.items():

@@ -61,6 +61,7 @@ def lift(
         image_size=image_size,
         film=None if film == "auto" else film == "yes",
         fps=fps,
+        progress=True,
     )
     print(lifted.summary())
     for file in save(lifted, out, person):

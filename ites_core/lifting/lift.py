@@ -21,6 +21,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ites_core.camera import CAMERA_DISTANCE, H36M_LIKE, Intrinsics, Normalisation
 from ites_core.checkpoint import Run, RunFolder
@@ -38,6 +39,7 @@ FEWEST_JOINTS = 8  # of the 17, from which a person is lifted; results/lift/comp
 LARGEST = 1e4  # units from one seen joint to another: beyond, the size is that of no person
 FOCAL = H36M_LIKE.fx / (2 * H36M_LIKE.cx)  # focal length of an unknown camera, in longer sides of its picture
 BATCH = 256  # poses a forward pass: larger ones fall out of a processor's cache
+BLOCK = 32_768  # people at a time: a million takes no more memory than its keypoints and its poses
 
 SizeRule = Literal["person", "camera"]
 
@@ -125,6 +127,7 @@ def lift(
     image_size: tuple[float, float] | None = None,
     film: bool | None = None,
     fps: float | None = None,
+    progress: bool = False,
 ) -> Lifted:
     """Lift detected people to 3D. Chapter 7; on the command line ``ites lift``.
 
@@ -142,6 +145,7 @@ def lift(
         image_size: (width, height) in pixels, where the source does not say it.
         film: whether frames follow one another; None: as the source says.
         fps: frames a second; None: as the source says.
+        progress: show a progress bar, if it takes longer than a second.
 
     Returns:
         One pose for each person of the source, in its order.
@@ -162,10 +166,71 @@ def lift(
     run, name = load_lifter(weights)
     if run.skeleton != H36M17:
         raise ItesError(f"{name}: lifts the joint set {run.skeleton.name}, expected {H36M17.name}; take other weights")
-    seen, score, origin = people.joints.apply(people.keypoints, people.score, min_score)
     camera = _camera(size, intrinsics, image_size or people.size, people.source)
-    unit = run.normalisation.metres_per_unit
     prior = ShapePrior.packaged()
+    blocks = []
+    with tqdm(total=len(people), desc="lift", unit="pose", disable=not progress, delay=1) as bar:
+        for start in range(0, len(people), BLOCK):
+            part = slice(start, start + BLOCK)
+            seen, score, origin = people.joints.apply(people.keypoints[part], people.score[part], min_score)
+            blocks.append(_lift_block(run, seen, score, origin, camera, prior, size))
+            bar.update(len(seen))
+    done = np.concatenate([block.done for block in blocks])
+    most = max(block.most for block in blocks)
+    if most >= FEWEST_JOINTS and not done.any():
+        raise ItesError(
+            f"{people.source}: nobody has a size: found joints in one point, or thousands of body lengths apart; "
+            "expected pixels, and a focal length in pixels"
+        )
+    if not done.any():
+        raise ItesError(
+            f"{people.source}: nobody shows {FEWEST_JOINTS} of {len(H36M17)} joints with a score of {min_score} or "
+            f"more (the best has {most}); lower min_score (--min-score), or check the keypoint set (--joints)"
+        )
+    person = people.person
+    if film and (person < 0).any():
+        person = follow(people)
+    return Lifted(
+        pose=torch.cat([block.pose for block in blocks]),
+        picture=torch.cat([block.picture for block in blocks]),
+        score=np.concatenate([block.score for block in blocks]),
+        origin=np.concatenate([block.origin for block in blocks]),
+        metres_per_pixel=np.concatenate([block.metres_per_pixel for block in blocks]),
+        frame=people.frame,
+        person=person,
+        images=people.images,
+        film=film,
+        fps=fps or people.fps,
+        skeleton=run.skeleton,
+        source=people.source,
+        weights=name,
+    )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some people, lifted: fields of :class:`Lifted`, who was lifted, and the most joints that anybody shows."""
+
+    pose: Tensor
+    picture: Tensor
+    score: np.ndarray
+    origin: np.ndarray
+    metres_per_pixel: np.ndarray
+    done: np.ndarray
+    most: int
+
+
+def _lift_block(
+    run: Lifter,
+    seen: np.ndarray,
+    score: np.ndarray,
+    origin: np.ndarray,
+    camera: _Pinhole,
+    prior: ShapePrior,
+    size: SizeRule,
+) -> _Block:
+    """Size, complete and lift people whose 17 joints, scores and origins are known; NaN for who shows too little."""
+    unit = run.normalisation.metres_per_unit
     with np.errstate(over="ignore", invalid="ignore"):  # joints in one point, all but one, give a size of nothing
         rays = camera.rays(seen)
         there = np.isfinite(rays)
@@ -175,42 +240,23 @@ def lift(
         metres_per_pixel = (CAMERA_DISTANCE * unit * scale / camera.focal[0]).astype(np.float32)
     shown = np.isfinite(seen[..., 0]).sum(axis=1)
     sized = (extent < LARGEST) & np.isfinite(metres_per_pixel) & (metres_per_pixel > 0)
-    enough = (shown >= FEWEST_JOINTS) & sized
-    most = int(shown.max())
-    if most >= FEWEST_JOINTS and not enough.any():
-        raise ItesError(
-            f"{people.source}: nobody has a size: found joints in one point, or thousands of body lengths apart; "
-            "expected pixels, and a focal length in pixels"
-        )
-    if not enough.any():
-        raise ItesError(
-            f"{people.source}: nobody shows {FEWEST_JOINTS} of {len(H36M17)} joints with a score of {min_score} or "
-            f"more (the best has {most}); lower min_score (--min-score), or check the keypoint set (--joints)"
-        )
-    person = people.person
-    if film and (person < 0).any():
-        person = follow(people)
-    to_units = scale[enough, None, None]
-    whole = prior.complete(rays[enough] * to_units)
-    ready = torch.from_numpy(enough)
+    done = (shown >= FEWEST_JOINTS) & sized
+    to_units = scale[done, None, None]
+    whole = prior.complete(rays[done] * to_units)
     pose = torch.full((*seen.shape[:2], 3), torch.nan)
-    pose[ready] = lift_units(run, whole) * unit
     picture = torch.full((*seen.shape[:2], 2), torch.nan)
+    ready = torch.from_numpy(done)
+    pose[ready] = lift_units(run, whole) * unit
     picture[ready] = torch.from_numpy(camera.pixels(whole / to_units)).float()
-    return Lifted(
-        pose=pose,
-        picture=picture,
-        score=score.astype(np.float32),
-        origin=origin,
-        metres_per_pixel=np.where(enough, metres_per_pixel, np.float32(np.nan)),
-        frame=people.frame,
-        person=person,
-        images=people.images,
-        film=film,
-        fps=fps or people.fps,
-        skeleton=run.skeleton,
-        source=people.source,
-        weights=name,
+    nothing = np.float32(np.nan)
+    return _Block(
+        pose,
+        picture,
+        score.astype(np.float32),
+        origin,
+        np.where(done, metres_per_pixel, nothing),
+        done,
+        int(shown.max(initial=0)),
     )
 
 
