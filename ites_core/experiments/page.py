@@ -81,7 +81,7 @@ def runs_links(runs: Iterable[Row]) -> Entry:
         f'aria-label="{html.escape(r["system"])}, seed {r["seed"]}">{r["seed"]}</a>'
         for r in runs
     ]
-    return Entry(" ".join(links), float(len(links)))
+    return Entry("&nbsp;".join(links), float(len(links)))
 
 
 def _entry(found: float | Cell | None) -> Entry:
