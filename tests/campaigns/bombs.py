@@ -55,13 +55,12 @@ def npy(
 
 def zip_of(name: str, content: bytes, method: int, size: int, times: int = 1) -> bytes:
     """A zip file of one member packed by any method, which its directory lists any number of times."""
-    names = [name, *(f"{k}{name}" for k in range(1, times))]
     checksum = zlib.crc32(content) if method == zipfile.ZIP_STORED else 0  # nobody gets so far as to compare the others
     fixed = struct.pack("<HHHHHIII", 20, 0, method, 0, 0x21, checksum, len(content), size)
     local = b"PK\x03\x04" + fixed + struct.pack("<HH", len(name), 0) + name.encode() + content
     listed = b"".join(
         b"PK\x01\x02" + struct.pack("<H", 20) + fixed + struct.pack("<HHHHHII", len(n), 0, 0, 0, 0, 0, 0) + n.encode()
-        for n in names
+        for n in [name] * times
     )
     return local + listed + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, times, times, len(listed), len(local), 0)
 

@@ -72,11 +72,14 @@ def _work(way: str, name: str, runs: int, seed: int, folder: Path, patience: flo
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
         note, ended = folder / "found.json", ""
         started = time.time()
-        while process.poll() is None:
-            time.sleep(0.2)
-            if time.time() - max(started, note.stat().st_mtime if note.exists() else 0) > patience:
-                process.kill()
-                ended = "no answer"
+        try:
+            while process.poll() is None:
+                time.sleep(0.2)
+                if time.time() - max(started, note.stat().st_mtime if note.exists() else 0) > patience:
+                    process.kill()
+                    ended = "no answer"
+        finally:
+            process.kill()  # if somebody stops this one
     text = (folder / "log").read_text(errors="replace")
     if not note.exists():
         raise RuntimeError(f"{name}: the process did not begin: {text[-2000:]}")
