@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ites_core.checkpoint import provenance
+from ites_core.data import MocapArchive, save_archive
+from ites_core.data.sampler import PoseSampler
 from ites_core.experiments.artefacts import RESULTS, read_row, write_json
 from tests.campaigns.children import ends_well, half_written, kill_somewhere, start
 
@@ -180,8 +183,23 @@ def unreadable(folder: Path) -> list[str]:
 # ---- the three jobs ----------------------------------------------------------------------------------------
 
 
-def training(steps: int = 300, data: object = "sampler") -> Job:
-    """Teacher and student, by default on the embedded sampler; a checkpoint every 25 steps."""
+@lru_cache(maxsize=1)
+def small_archive() -> MocapArchive:
+    """Drawn from the embedded sampler, enough to train a smoke-sized network."""
+    sampler = PoseSampler.embedded()
+    return sampler.archive(sequences=12, frames=20, test_sequences=3, subjects=6, test_subjects=2, seed=5)
+
+
+def data_file(work: Path) -> Path:
+    """The same as a file."""
+    file = work / "data.npz"
+    if not file.exists():
+        save_archive(small_archive(), file)
+    return file
+
+
+def training(data: Path, steps: int = 300) -> Job:
+    """Teacher and student; a checkpoint every 25 steps."""
 
     def commands(folder: Path) -> list[list[object]]:
         often = ["--data", data, "--device", "cpu", "--preset", "smoke", "--set", f"max_steps={steps}"]
@@ -323,8 +341,16 @@ def main(kills: int = 50, seed: int = 0, out: Path = OUT) -> None:
         out: the artefact.
     """
     started = time.monotonic()
-    with slow_server() as (url, body, sent), ThreadPoolExecutor(3) as side_by_side:
-        jobs = {"training": training(), "experiment": experiment(), "download": download(url, body)}
+    with (
+        slow_server() as (url, body, sent),
+        tempfile.TemporaryDirectory() as data,
+        ThreadPoolExecutor(3) as side_by_side,
+    ):
+        jobs = {
+            "training": training(data_file(Path(data))),
+            "experiment": experiment(),
+            "download": download(url, body),
+        }
         waiting = [
             side_by_side.submit(case, name, job, kills, random.Random(f"{seed} {name}")) for name, job in jobs.items()
         ]

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.campaigns.faults import FAULTS, NotHereError, data_file
-from tests.campaigns.kill import Job, download, experiment, kill, slow_server, training
+from tests.campaigns.fault_tools import NotHereError
+from tests.campaigns.faults import FAULTS
+from tests.campaigns.kill import Job, data_file, download, experiment, kill, slow_server, training
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def survives(job: Job, kills: int, work: Path) -> None:
 
 
 def test_training_survives_kill_9(tmp_path: Path) -> None:
-    survives(training(steps=100, data=data_file(tmp_path)), 3, tmp_path)
+    survives(training(data_file(tmp_path), steps=100), 3, tmp_path)
 
 
 def test_an_experiment_survives_kill_9(tmp_path: Path) -> None:
