@@ -148,8 +148,9 @@ def by_coverage(
             if found.tried % NOTE == 0 or found.tried == runs:
                 note()
 
-    # Two more than are counted: libFuzzer begins with an empty input, and leaves without a word after the last.
-    options = [f"-runs={runs + 2}", f"-seed={seed + 1}", f"-max_len={longest}", "-timeout=0", "-rss_limit_mb=0"]
+    # Two more than are counted: libFuzzer begins with an empty input, and leaves without a word after the last. Whoever
+    # starts this process watches the time; atheris takes 0 seconds for one.
+    options = [f"-runs={runs + 2}", f"-seed={seed + 1}", f"-max_len={longest}", "-timeout=86400", "-rss_limit_mb=0"]
     options.append(f"-artifact_prefix={folder}/corpus/")
     atheris.Setup([sys.argv[0], *options, "-verbosity=1", str(corpus)], one)
     atheris.Fuzz()
