@@ -61,6 +61,16 @@ def test_constraints_are_what_is_installed() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_lock_has_the_constraints_and_a_hash_for_every_file() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    locked = {canonicalize_name(n): Version(v) for n, v in re.findall(r"(?m)^([A-Za-z0-9._-]+)==(\S+)", text)}
+    wrong = [f"{n}: {locked.get(n)} in requirements.lock, {pin} in constraints.txt" for n, pin in pins().items()
+             if n not in ("setuptools", "wheel") and locked.get(n) != pin]  # fmt: skip
+    assert not wrong, "run make lock\n" + "\n".join(wrong)
+    for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]:
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
 def test_requirements_install_the_package_and_every_extra_under_the_constraints() -> None:
     options = dict(line.split(maxsplit=1) for line in lines("requirements.txt"))
     assert set(options) == {"-c", "-e"}
