@@ -42,6 +42,7 @@ def _main(arguments: list[str], says: str, download: str | None) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in its background without
     if download is not None:
         file = catalogue.RemoteFile(download)
         about = {"title": "Walks", "purpose": "a test", "terms": "none", "size": "small", "page": "http://walks"}
@@ -61,12 +62,13 @@ def ends_well(child: BaseProcess) -> bool:
     return child.exitcode == 0
 
 
-def kill_somewhere(child: BaseProcess, usual: float, folder: Path, luck: random.Random) -> bool:
+def kill_somewhere(child: BaseProcess, usual: float, writes: int, folder: Path, luck: random.Random) -> bool:
     """SIGKILL at a random moment: half of the time anywhere in the usual length, else while a file is being written.
 
     Args:
         child: just started.
         usual: seconds that it takes.
+        writes: files that it writes, about.
         folder: where it writes.
         luck: draws the moment.
 
@@ -74,16 +76,17 @@ def kill_somewhere(child: BaseProcess, usual: float, folder: Path, luck: random.
         False if the child ended before.
     """
     started = time.monotonic()
-    moment = usual * luck.random()
-    while time.monotonic() - started < moment and child.is_alive():
-        time.sleep(0.001)
     if luck.random() < 0.5:
-        skip, here = luck.randrange(6), False  # the files of a checkpoint are written one after the other
+        moment = usual * luck.random()
+        while time.monotonic() - started < moment and child.is_alive():
+            time.sleep(0.001)
+    else:
+        skip, here = luck.randrange(writes), False
         while child.is_alive() and time.monotonic() - started < 2 * usual:
             before, here = here, bool(half_written(folder))
             if here and not before:
                 if skip == 0:
-                    time.sleep(0.002 * luck.random() ** 2)
+                    time.sleep(0.002 * luck.random() ** 2)  # into the write, or just after it
                     break
                 skip -= 1
             time.sleep(0.0002)

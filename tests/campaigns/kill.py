@@ -36,6 +36,7 @@ from ites_core.experiments.artefacts import RESULTS, read_row, write_json
 from tests.campaigns.children import ends_well, half_written, kill_somewhere, start
 
 OUT = RESULTS / "reliability" / "kill.json"
+JOBS = ("training", "experiment", "download")
 
 
 @dataclass
@@ -66,17 +67,19 @@ class Job:
     """Something to kill.
 
     Attributes:
-        commands: of a folder and a number, the arguments of ``ites`` for each part of the job, in order. A part whose
-            run has begun gets ``--resume`` if ``resumes``.
-        resumes: see there.
+        commands: of a folder, the arguments of ``ites`` for each part of the job, in order. A part whose run has begun
+            gets ``--resume`` if ``resumes``.
         check: of a folder, what is wrong in it after a kill.
         result: of a folder, all that must be equal at the end, and nothing that may differ.
+        writes: files that one command writes, about.
+        resumes: see above.
         download: address of what is fetched.
     """
 
     commands: Callable[[Path], list[list[object]]]
     check: Callable[[Path], list[str]]
     result: Callable[[Path], Any]
+    writes: int
     resumes: bool = False
     download: str | None = None
 
@@ -131,7 +134,7 @@ def _one_part(
         if not kills:
             return ends_well(child)
         started = time.monotonic()
-        if not kill_somewhere(child, usual[part], folder, luck):
+        if not kill_somewhere(child, usual[part], job.writes, folder, luck):
             usual[part] = min(usual[part], time.monotonic() - started)
             return child.exitcode == 0  # it was faster than we
         kills -= 1
@@ -150,6 +153,8 @@ def where_it_hit(folder: Path) -> str:
         return "receiving"
     if any(folder.rglob("*.zip")):
         return "between download and end"
+    if not any(folder.rglob("run.json")):
+        return "before the first write"
     if not any(folder.rglob("state.safetensors")):
         return "before the first checkpoint"
     return "between two writes"
@@ -212,7 +217,7 @@ def training(data: Path, steps: int = 300) -> Job:
     def result(folder: Path) -> Any:
         return {stage: (_weights(folder / stage), _losses(folder / stage)) for stage in ("teacher", "student")}
 
-    return Job(commands, unreadable, result, resumes=True)
+    return Job(commands, unreadable, result, writes=4 * steps // 25, resumes=True)
 
 
 def experiment() -> Job:
@@ -230,7 +235,7 @@ def experiment() -> Job:
             del row["provenance"]  # it has the seconds
         return rows, weights, examples
 
-    return Job(commands, unreadable, result)
+    return Job(commands, unreadable, result, writes=20)
 
 
 def _weights(folder: Path) -> dict[str, bytes]:
@@ -264,7 +269,7 @@ def download(url: str, body: bytes) -> Job:
         files = (f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
         return {f.relative_to(folder).as_posix(): f.read_bytes() for f in files if f.suffix != ".json"}
 
-    return Job(lambda folder: [["data", "fetch", "walks", "--folder", folder]], check, result, download=url)
+    return Job(lambda folder: [["data", "fetch", "walks", "--folder", folder]], check, result, writes=30, download=url)
 
 
 def _members(body: bytes) -> list[zipfile.ZipInfo]:
@@ -329,15 +334,17 @@ def case(name: str, job: Job, kills: int, luck: random.Random) -> dict[str, Any]
         "steps": sorted(tally.steps),
         "seconds": round(time.monotonic() - started, 1),
         "wrong": tally.wrong,
+        "commit": provenance(torch.device("cpu"))["commit"],
     }
 
 
-def main(kills: int = 50, seed: int = 0, out: Path = OUT) -> None:
+def main(kills: int = 50, seed: int = 0, only: tuple[str, ...] = JOBS, out: Path = OUT) -> None:
     """Kill each job so many times, and write what came of it.
 
     Args:
         kills: of each kind.
         seed: of the moments, as far as clocks repeat.
+        only: these jobs; what the artefact holds of the others stays.
         out: the artefact.
     """
     started = time.monotonic()
@@ -351,11 +358,13 @@ def main(kills: int = 50, seed: int = 0, out: Path = OUT) -> None:
             "experiment": experiment(),
             "download": download(url, body),
         }
-        waiting = [
-            side_by_side.submit(case, name, job, kills, random.Random(f"{seed} {name}")) for name, job in jobs.items()
-        ]
-        cases = [row.result() for row in waiting]
-        cases[-1] |= {"bytes": len(body), "bytes_sent_a_chain": round(sent["bytes"] / (cases[-1]["chains"] + 1))}
+        waiting = [side_by_side.submit(case, name, jobs[name], kills, random.Random(f"{seed} {name}")) for name in only]
+        rows = {row["name"]: row for row in json.loads(out.read_text())["cases"]} if out.exists() else {}
+        rows |= {row["name"]: row for row in (job.result() for job in waiting)}
+    if "download" in only:
+        rows["download"]["bytes"] = len(body)
+        rows["download"]["bytes_sent_a_chain"] = round(sent["bytes"] / (rows["download"]["chains"] + 1))
+    cases = [rows[name] for name in JOBS if name in rows]
     for row in cases:
         print({k: v for k, v in row.items() if k != "steps"})
     what = "Processes ended by SIGKILL at random moments, half of them while a file was written, then started again."
