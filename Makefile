@@ -21,7 +21,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env book assets pages test lint types unit notebooks lab format clean constraints
+.PHONY: help env book assets pages test lint types unit notebooks lab format clean constraints oldest newest locked lock sbom
 
 help:
 	@echo "make book         execute the chapters and build the book into _build/html"
@@ -31,6 +31,9 @@ help:
 	@echo "make pages        look at every built page in a browser"
 	@echo "make lint | types | unit | notebooks    one part of make test"
 	@echo "make constraints  write constraints.txt from the installed versions"
+	@echo "make oldest | newest   unit tests on the oldest and on the newest versions that pyproject.toml allows"
+	@echo "make locked       unit tests on the pinned versions, each file checked against its hash"
+	@echo "make lock | sbom  write requirements.lock | list every package with its licence in sbom.cdx.json"
 	@echo "make clean        remove what was built; the environment stays (rm -r .venv removes it)"
 
 env: $(READY)
@@ -48,8 +51,13 @@ assets: $(READY)
 	python book/make_student_copies.py
 	$(ONE_THREAD) python book/make_lifter.py
 
+# The chapters run side by side into a cache, which the build then finds; what failed runs again there and says why.
+# The cache goes with every build: it would not notice that ites_core has changed.
+CACHE := _build/.jupyter_cache
 book: assets
-	rm -rf _build
+	rm -rf _build && mkdir _build
+	echo y | jcache notebook -p $(CACHE) add book/*.ipynb > /dev/null   # y: make the cache
+	$(ONE_THREAD) jcache project -p $(CACHE) execute -e local-parallel -t 900 -v WARNING
 	jupyter-book build book -W -n --keep-going || { cat _build/html/reports/*.err.log 2>/dev/null; exit 1; }
 	python book/make_slides.py _build/jupyter_execute _build/html
 	python book/make_print_page.py _build/html
@@ -61,7 +69,8 @@ book: assets
 
 # Every built page in a real browser; needs Chromium and a built book.
 pages: $(READY)
-	pytest -q tests/pages
+	pytest -q -n $(WORKERS) -m "not timing" tests/pages
+	pytest -q -m timing tests/pages
 
 test: lint types unit notebooks
 
@@ -92,6 +101,38 @@ constraints: $(READY)
 	@{ sed -n '/^#/p' constraints.txt; pip freeze --all --exclude pip --exclude-editable \
 	  | sed -nE 's/^([A-Za-z0-9._-]+==[^+]+).*/\1/p' | LC_ALL=C sort -f; } > constraints.new
 	@mv constraints.new constraints.txt
+
+# The unit tests, in environments of their own, on the oldest direct dependencies that pyproject.toml allows, and on the
+# newest of everything. After `make newest`, `make book VENV=.venv-newest` builds the book with those.
+oldest: RESOLUTION := lowest-direct
+newest: RESOLUTION := highest
+oldest newest:
+	$(PYTHON) -m venv .venv-$@
+	.venv-$@/bin/python -m pip install --disable-pip-version-check -q uv
+	.venv-$@/bin/uv pip install -q --python .venv-$@ --resolution $(RESOLUTION) -e '.[book,data,export,fit,test]'
+	touch .venv-$@/.installed
+	$(MAKE) unit VENV=.venv-$@ PYTEST_ADDOPTS="--deselect tests/test_setup.py::test_constraints_are_what_is_installed"
+
+# The pinned versions, every file checked against its hash; from PyPI alone, so torch comes with CUDA on Linux.
+locked:
+	$(PYTHON) -m venv .venv-$@
+	.venv-$@/bin/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
+	.venv-$@/bin/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	touch .venv-$@/.installed
+	$(MAKE) unit VENV=.venv-$@
+
+# requirements.lock from constraints.txt, for every platform; and what is installed here, with licences, as CycloneDX.
+TOOLS := .venv-tools/bin
+lock: $(TOOLS)/uv
+	printf 'hatchling\neditables\n' | $(TOOLS)/uv pip compile -q --universal --generate-hashes --python-version 3.11.5 \
+	  -c constraints.txt --all-extras --custom-compile-command "make lock" pyproject.toml - -o requirements.lock
+
+sbom: $(READY) $(TOOLS)/uv
+	$(TOOLS)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o sbom.cdx.json $(BIN)/python
+
+$(TOOLS)/uv:
+	$(PYTHON) -m venv .venv-tools
+	$(TOOLS)/python -m pip install --disable-pip-version-check -q 'uv>=0.9' 'cyclonedx-bom>=7'
 
 clean:
 	rm -rf _build book/_vendor book/_generated dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

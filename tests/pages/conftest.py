@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -47,7 +48,8 @@ def measured() -> Iterator[dict[str, float]]:
     if found:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         text = json.dumps({name: round(value, 1) for name, value in sorted(found.items())}, indent=1)
-        (SCREENSHOTS / "measured.json").write_text(text + "\n", encoding="utf-8")
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        (SCREENSHOTS / f"measured-{worker}.json").write_text(text + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ def test_a_page_is_complete_without_the_network(
 ) -> None:
     page = opened(browser, f"{site}/{name}")
     measured[f"ready, ms: {name}"] = page.evaluate(READY)
+    assert measured[f"ready, ms: {name}"] < LONGEST
     assert page.evaluate(UNDRAWN) == []
     folder = SCREENSHOTS / name.removesuffix(".html").replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,16 +58,6 @@ def test_a_page_is_complete_without_the_network(
     page.screenshot(path=folder / "phone.png", animations="disabled")  # the sidebars slide out
     assert page.faults == []
     page.context.close()
-
-
-@pytest.mark.timing
-def test_pages_are_soon_ready(measured: dict[str, float]) -> None:
-    times = {name: value for name, value in measured.items() if name.startswith("ready")}
-    if not times:
-        pytest.skip("no page was opened in this run")
-    slowest = max(times, key=lambda name: times[name])
-    print(f"slowest of {len(times)} pages: {slowest}: {times[slowest]:.0f}")
-    assert times[slowest] < LONGEST
 
 
 def test_the_front_door_leads_in(browser: Browser, site: str) -> None:
