@@ -48,7 +48,7 @@ def training_on_a_full_disk(work: Path) -> None:
         assert code == 2, (code, says)
         is_clear(says, out, "No space left on device", "last checkpoint is kept", "--resume")
         kept = RunFolder(out).read().step
-        assert 0 < kept < 200 and not unreadable(out) and not leftovers(out), (kept, says)
+        assert 0 < kept < 200 and not unreadable(out) and not leftovers(out), (kept, unreadable(out), leftovers(out))
         ballast.unlink()
         assert same_weights(trained(out, resume=True), undisturbed())
 
