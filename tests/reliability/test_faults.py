@@ -42,13 +42,13 @@ def survives(job: Job, kills: int, work: Path) -> None:
 
 
 def test_training_survives_kill_9(tmp_path: Path) -> None:
-    survives(training(data_file(tmp_path), steps=100), 3, tmp_path)
+    survives(training(data_file(tmp_path), steps=75), 2, tmp_path)
 
 
 def test_an_experiment_survives_kill_9(tmp_path: Path) -> None:
-    survives(experiment(), 2, tmp_path)
+    survives(experiment(), 1, tmp_path)
 
 
 def test_a_download_survives_kill_9(tmp_path: Path) -> None:
     with slow_server(seconds=0.3) as (url, body, _):
-        survives(download(url, body), 4, tmp_path)
+        survives(download(url, body), 3, tmp_path)
