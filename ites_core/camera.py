@@ -250,8 +250,8 @@ class Normalisation:
     def __post_init__(self) -> None:
         if not (0 < self.factor < math.inf and 0 < self.metres_per_unit < math.inf):
             raise ItesError(
-                f"normalisation: found factor {self.factor} and {self.metres_per_unit} metres a unit, expected positive "
-                "numbers"
+                f"normalisation: found factor {self.factor} and {self.metres_per_unit} metres a unit, "
+                "expected positive numbers"
             )
 
     @classmethod

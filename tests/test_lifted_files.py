@@ -124,6 +124,10 @@ def test_what_is_no_lifted_file_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", **(kept | {"score": kept["score"][:, :3]}))
     with pytest.raises(ItesError, match="score: found shape"):
         read_lifted(path)
+    for field in ("score", "pose", "picture", "metres_per_pixel"):
+        np.savez(tmp_path / "c.npz", **(kept | {field: np.full_like(kept[field], -np.inf)}))
+        with pytest.raises(ItesError, match=f"{field}: found another kind or number"):
+            read_lifted(path)
 
 
 # ---- the rig -------------------------------------------------------------------------------------------------

@@ -121,6 +121,10 @@ def read_lifted(path: str | Path) -> Lifted:
     m, n = len(found), len(found.skeleton)
     texts = (*found.images.values(), found.source, found.weights)
     for what, right in {
+        "score": bool(np.isfinite(found.score).all()),
+        "pose": not torch.isinf(found.pose).any(),
+        "picture": not torch.isinf(found.picture).any(),
+        "metres_per_pixel": not np.isinf(found.metres_per_pixel).any(),
         "origin": found.origin.shape == (m, n) and (found.origin < len(ORIGINS)).all(),
         "frame": found.frame.shape == (m,) and all(number in found.images for number in found.frame.tolist()),
         "person": found.person.shape == (m,),
