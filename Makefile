@@ -21,15 +21,15 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env book assets pages test lint types unit notebooks lab format clean constraints oldest newest locked lock sbom
+.PHONY: help env book assets pages test lint types unit reliability notebooks lab format clean constraints oldest newest locked lock sbom
 
 help:
 	@echo "make book         execute the chapters and build the book into _build/html"
-	@echo "make test         lint, type check, unit tests, then every notebook"
+	@echo "make test         lint, type check, unit tests, faults and malice, then every notebook"
 	@echo "make lab          open the chapters in JupyterLab"
 	@echo "make format       format the code and the notebooks' code"
 	@echo "make pages        look at every built page in a browser"
-	@echo "make lint | types | unit | notebooks    one part of make test"
+	@echo "make lint | types | unit | reliability | notebooks   one part of make test"
 	@echo "make constraints  write constraints.txt from the installed versions"
 	@echo "make oldest | newest   unit tests on the oldest and on the newest versions that pyproject.toml allows"
 	@echo "make locked       unit tests on the pinned versions, each file checked against its hash"
@@ -72,7 +72,7 @@ pages: $(READY)
 	pytest -q -n $(WORKERS) -m "not timing" tests/pages
 	pytest -q -m timing tests/pages
 
-test: lint types unit notebooks
+test: lint types unit reliability notebooks
 
 lint: $(READY)
 	ruff check .
@@ -81,9 +81,14 @@ lint: $(READY)
 types: $(READY)
 	mypy
 
+LATER := --ignore=tests/reliability --ignore=tests/pages --ignore=tests/notebooks
 unit: $(READY)
-	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing" --ignore=tests/pages --ignore=tests/notebooks
-	pytest -q -m timing --ignore=tests/pages --ignore=tests/notebooks || [ $$? -eq 5 ]  # 5: no test is marked so
+	$(ONE_THREAD) pytest -n $(WORKERS) -m "not timing" $(LATER)
+	pytest -q -m timing $(LATER) || [ $$? -eq 5 ]  # 5: no test is marked so
+
+# Faults, malice, numbers: a short version of each campaign in tests/campaigns.
+reliability: $(READY)
+	$(ONE_THREAD) pytest -n $(WORKERS) --durations=5 tests/reliability
 
 notebooks: $(READY)
 	$(ONE_THREAD) pytest --nbval-lax --nbval-cell-timeout=900 --nbval-kernel-startup-timeout=120 \

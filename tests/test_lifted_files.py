@@ -128,6 +128,10 @@ def test_what_is_no_lifted_file_is_refused(tmp_path: Path) -> None:
         np.savez(tmp_path / "c.npz", **(kept | {field: np.full_like(kept[field], -np.inf)}))
         with pytest.raises(ItesError, match=f"{field}: found another kind or number"):
             read_lifted(path)
+    for field in ("score", "picture", "metres_per_pixel"):  # of somebody who was lifted
+        np.savez(tmp_path / "c.npz", **(kept | {field: np.full_like(kept[field], np.nan)}))
+        with pytest.raises(ItesError, match=f"{field}: found another kind or number"):
+            read_lifted(path)
 
 
 # ---- the rig -------------------------------------------------------------------------------------------------

@@ -123,8 +123,9 @@ def read_lifted(path: str | Path) -> Lifted:
     for what, right in {
         "score": bool(np.isfinite(found.score).all()),
         "pose": not torch.isinf(found.pose).any(),
-        "picture": not torch.isinf(found.picture).any(),
-        "metres_per_pixel": not np.isinf(found.metres_per_pixel).any(),
+        "picture": not torch.isinf(found.picture).any() and torch.isfinite(found.picture[found.done]).all(),
+        "metres_per_pixel": not np.isinf(found.metres_per_pixel).any()
+        and bool(np.isfinite(found.metres_per_pixel[found.done]).all()),
         "origin": found.origin.shape == (m, n) and (found.origin < len(ORIGINS)).all(),
         "frame": found.frame.shape == (m,) and all(number in found.images for number in found.frame.tolist()),
         "person": found.person.shape == (m,),
