@@ -155,12 +155,14 @@ def _read_npz_file(path: Path) -> Lifted:
             fault(path, name, f"shape {fields[name].shape}", f"{shape}", AGAIN)
     fps = float(_field(arrays, path, "fps", "f", 0))
     numbers, names = _field(arrays, path, "image_frame", "iu", 1), _field(arrays, path, "image_name", "U", 1)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        floats = {name: fields[name].astype(np.float32) for name, (kind, _) in shapes.items() if kind == "f"}
     return Lifted(
-        pose=torch.from_numpy(fields["pose"]),
-        picture=torch.from_numpy(fields["picture"]),
-        score=fields["score"],
+        pose=torch.from_numpy(floats["pose"]),
+        picture=torch.from_numpy(floats["picture"]),
+        score=floats["score"],
         origin=fields["origin"],
-        metres_per_pixel=fields["metres_per_pixel"],
+        metres_per_pixel=floats["metres_per_pixel"],
         frame=fields["frame"],
         person=fields["person"],
         images={int(n): str(name) for n, name in zip(numbers, names, strict=False)},
