@@ -65,6 +65,7 @@ book: assets
 	find _build/html \( -name '*.map' -o -path '*/webfonts/*.ttf' -o -name all-packages.js \) -delete
 	rm -rf _build/html/_static/locales
 	python book/check_pages.py _build/html
+	rm -rf _build/.doctrees $(CACHE)   # a gigabyte that the next build would not use
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 # Every built page in a real browser; needs Chromium and a built book.
