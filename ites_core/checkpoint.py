@@ -15,8 +15,6 @@ While a process trains, ``.lock`` keeps others out.
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -28,7 +26,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import ites_core
 from ites_core.camera import Normalisation, at_least_float32
 from ites_core.config import StudentConfig, TeacherConfig, validate
 from ites_core.errors import ItesError
@@ -360,31 +357,6 @@ def _check_size(config: TeacherConfig | StudentConfig, skeleton: Skeleton) -> No
         if sum(t.numel() for t in model.state_dict().values()) <= MAX_NUMBERS:
             return
     raise ItesError(f"config: a network of more than {MAX_BLOCKS} blocks or {MAX_NUMBERS:,} numbers")
-
-
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Where a result was made: commit, versions, device."""
-    return {
-        "commit": _commit(),
-        "ites_core": ites_core.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"cpu, {torch.get_num_threads()} threads",
-    }
-
-
-def _commit() -> str | None:
-    here = Path(__file__).resolve().parent
-    try:
-        out = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return out.stdout.strip() or None
 
 
 def describe(run: Run) -> dict[str, Any]:

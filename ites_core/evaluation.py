@@ -34,7 +34,7 @@ METRICS: dict[str, tuple[Metric, float]] = {  # name: (function, factor to the u
 }
 UNITS = {"MPJPE": "mm", "N-MPJPE": "mm", "P-MPJPE": "mm", "PCK@150": "%", "AUC": "%"}
 COLUMNS = ("no_oracle", "oracle_flip")
-BLOCK = 65_536  # poses scored at a time: a million takes no more memory than its pictures, truth and answers
+BLOCK = 65_536  # poses scored at a time: what scoring takes beside pictures, truth and answers does not grow
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ites_core.camera import CAMERA_DISTANCE, Normalisation, unproject
-from ites_core.checkpoint import Run, build_model, camera_pose, provenance
+from ites_core.checkpoint import Run, build_model, camera_pose
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.data import CameraRing, CameraViews, Motion, ViewArchive, make_views
 from ites_core.data.mapped import MappedArchive
@@ -31,6 +31,7 @@ from ites_core.loop import Task, TensorData, fit
 from ites_core.models import DictionaryModel, MeanPose
 from ites_core.objectives import Objective
 from ites_core.priors import BodyPriors, mirrored, typical_bones
+from ites_core.provenance import provenance
 from ites_core.skeleton import Skeleton
 from ites_core.step import Speed
 

@@ -22,13 +22,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ites_core.bench.reference import ReferenceStudent, ReferenceTeacher, reference_step
 from ites_core.camera import look_at, rotate
-from ites_core.checkpoint import build_model, provenance
+from ites_core.checkpoint import build_model
 from ites_core.config import StudentConfig, TeacherConfig, student_config, teacher_config
 from ites_core.data import CameraRing, MocapArchive, make_views
 from ites_core.data.sampler import PoseSampler
 from ites_core.data.views import place_cameras
 from ites_core.metrics import p_mpjpe
 from ites_core.objectives import Objective, draw_rotations
+from ites_core.provenance import provenance
 from ites_core.skeleton import H36M17
 from ites_core.step import Speed, TrainingStep, compiled_blocks, make_optimiser
 

@@ -26,7 +26,6 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from ites_core.camera import rotate
-from ites_core.checkpoint import provenance
 from ites_core.config import teacher_config
 from ites_core.data import MocapArchive, load_archive
 from ites_core.data.archive import fields_of
@@ -35,6 +34,7 @@ from ites_core.data.mapped import map_archive, write_frames
 from ites_core.data.sampler import PoseSampler
 from ites_core.errors import ItesError
 from ites_core.loop import fit
+from ites_core.provenance import provenance
 from ites_core.training import teacher_task
 
 FRAMES = 2000  # of each sequence

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
-from ites_core.checkpoint import build_model, camera_pose, provenance
+from ites_core.checkpoint import build_model, camera_pose
 from ites_core.config import StudentConfig, TeacherConfig, student_config
 from ites_core.errors import ItesError
 from ites_core.experiments.artefacts import write_json
 from ites_core.experiments.systems import system_named
+from ites_core.provenance import provenance
 from ites_core.skeleton import H36M17
 from ites_core.training import pick_device
 

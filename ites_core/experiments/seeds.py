@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ites_core.camera import project, random_rotations, rotate
-from ites_core.checkpoint import Run, RunFolder, provenance
+from ites_core.checkpoint import Run, RunFolder
 from ites_core.density import fit_density
 from ites_core.errors import ItesError
 from ites_core.evaluation import Filmed, film, lift_test
@@ -25,6 +25,7 @@ from ites_core.experiments.systems import system_named
 from ites_core.metrics import p_mpjpe, procrustes_align
 from ites_core.models import DepthStudent
 from ites_core.priors import BodyPriors, PoseDensity, relative_bones
+from ites_core.provenance import provenance
 
 JUDGED = 4096  # held-out pictures on which a run is judged without truth
 DENSITY_STEPS = 1000  # a judge need not be as sharp as the density that a student follows

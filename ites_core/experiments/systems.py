@@ -81,8 +81,8 @@ def _student(
 _RESFC: dict[str, Any] = {"network": "resfc", "channels": 1024, "blocks": 6}
 _RESFC_SMALL = {"channels": 256, "blocks": 4}
 _C3DPO: dict[str, Any] = {"network": "c3dpo", "atoms": 10, "loss": "huber", "weight_rep": 1.0, "weight_ric": 1.0}
-# With the losses of its authors, C3DPO is worse than no depth at all after so few steps. So it gets what helped the
-# teacher of this scale: its form and weight of the losses, and its start.
+# With the losses of its authors, C3DPO was worse than no depth at all after so few steps (rows in commit 9df62f0).
+# So it gets what helped the teacher of this scale: its form and weight of the losses, and its start.
 _C3DPO_SMALL = {"loss": "norm", "weight_rep": 15.0, "dictionary_start": "mean_body"}
 # The supervised bound has no counterpart in the paper's schedule, so it keeps one of its own at every scale.
 _MLP: dict[str, Any] = {

@@ -39,7 +39,7 @@ FEWEST_JOINTS = 8  # of the 17, from which a person is lifted; results/lift/comp
 LARGEST = 1e4  # units from one seen joint to another: beyond, the size is that of no person
 FOCAL = H36M_LIKE.fx / (2 * H36M_LIKE.cx)  # focal length of an unknown camera, in longer sides of its picture
 BATCH = 256  # poses a forward pass: larger ones fall out of a processor's cache
-BLOCK = 32_768  # people at a time: a million takes no more memory than its keypoints and its poses
+BLOCK = 32_768  # people at a time: what the work takes beside keypoints and answers does not grow with their number
 
 SizeRule = Literal["person", "camera"]
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from ites_core.camera import Intrinsics, project
-from ites_core.checkpoint import Run, build_model, provenance
+from ites_core.checkpoint import Run, build_model
 from ites_core.config import student_config
 from ites_core.data import find_data, load_motion, make_views
 from ites_core.data.joint_sets import BODY25B_TO_H36M17, KEYPOINT_SETS
@@ -41,6 +41,7 @@ from ites_core.lifting.plausibility import facing_away, limb_asymmetry, mirrored
 from ites_core.lifting.prior import ShapePrior, segment_lengths
 from ites_core.lifting.read_tables import people_of_array
 from ites_core.metrics import better_mirrored, mpjpe, n_mpjpe, p_mpjpe
+from ites_core.provenance import provenance
 from ites_core.skeleton import H36M17
 
 Measurement = Literal["size", "completion", "joints", "clip", "coco", "speed"]

@@ -40,6 +40,7 @@ from ites_core.lifting.onnx_run import OnnxRun
 from ites_core.lifting.read import read_people
 from tests.campaigns import fuzz_seeds as seeds
 from tests.campaigns.fuzz_worker import peak
+from tests.test_motion_files import AMC, ASF
 
 ZEROS = 160 << 20  # bytes that the packed ones unpack to: more than may be taken
 
@@ -197,12 +198,12 @@ def bombs() -> dict[str, Callable[[Path], object]]:
     found["BVH, 100,000 joints"] = of("a.bvh", BVH[: BVH.index("}")] + joints, read_bvh)
     found["BVH, one line of 4 MB"] = of("a.bvh", "HIERARCHY " + "x " * (2 << 20), read_bvh)
     many = "".join(f"begin\nname x{k}\nend\n" for k in range(40_000))
-    found["ASF, 40,000 bones"] = of("a.asf", seeds.ASF.replace(":hierarchy", f"{many}:hierarchy"), read_asf)
-    found["ASF, hierarchy without end"] = of("a.asf", seeds.ASF.replace("a b", "a b" + " b" * 300_000), read_asf)
+    found["ASF, 40,000 bones"] = of("a.asf", ASF.replace(":hierarchy", f"{many}:hierarchy"), read_asf)
+    found["ASF, hierarchy without end"] = of("a.asf", ASF.replace("a b", "a b" + " b" * 300_000), read_asf)
 
     def amc(folder: Path) -> object:
-        (folder / "a.asf").write_text(seeds.ASF)
-        (folder / "a.amc").write_text(seeds.AMC.replace("a 90", "a " + "90 " * 200_000))
+        (folder / "a.asf").write_text(ASF)
+        (folder / "a.amc").write_text(AMC.replace("a 90", "a " + "90 " * 200_000))
         return read_amc(folder / "a.amc", read_asf(folder / "a.asf"))
 
     found["AMC, 200,000 channels"] = amc

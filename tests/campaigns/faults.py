@@ -21,10 +21,11 @@ from unittest.mock import patch
 import torch
 import tyro
 
-from ites_core.checkpoint import RunFolder, provenance
+from ites_core.checkpoint import RunFolder
 from ites_core.config import teacher_config
 from ites_core.data import load_archive
 from ites_core.experiments.artefacts import RESULTS, read_row, write_json
+from ites_core.provenance import provenance
 from ites_core.training import train_teacher
 from tests.campaigns.children import PATIENCE, ends_well, start
 from tests.campaigns.disk_faults import (

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 import tyro
 
-from ites_core.checkpoint import provenance
 from ites_core.experiments.artefacts import RESULTS, write_json
+from ites_core.provenance import provenance
 from tests.campaigns.fuzz_targets import TARGETS
 
 OUT = RESULTS / "reliability" / "fuzz.json"

@@ -242,35 +242,3 @@ ROW = {
     "better_mirrored": 1, "provenance": {"seconds": 3.0},
 }  # fmt: skip
 COST = {"device": "cpu", "networks": {"C3DPO": {"parameters": 1, "ms_single": 1.0, "us_batch": 1.0}}, "provenance": {}}
-ASF = """:version 1.10
-:units
-  mass 1.0
-  length 0.45
-  angle deg
-:root
-  order TX TY TZ RX RY RZ
-  axis XYZ
-  position 0 0 0
-  orientation 0 0 0
-:bonedata
-  begin
-    name a
-    direction 0 1 0
-    length 2
-    axis 0 0 90 XYZ
-    dof rx
-    limits (-160.0 20.0)
-  end
-  begin
-    name b
-    direction 1 0 0
-    length 1
-    axis 0 0 0 XYZ
-  end
-:hierarchy
-  begin
-    root a
-    a b
-  end
-"""
-AMC = ":FULLY-SPECIFIED\n:DEGREES\n1\nroot 1 2 3 0 0 0\na 90\n2\nroot 0 0 0 90 0 90\na 0\n"

@@ -45,6 +45,7 @@ from ites_core.lifting.people import follow
 from ites_core.lifting.prior import FILE, ShapePrior
 from ites_core.lifting.read import read_people
 from tests.campaigns import fuzz_seeds as seeds
+from tests.test_motion_files import AMC, ASF
 
 Parts = dict[str, bytes]
 
@@ -308,8 +309,8 @@ TARGETS: dict[str, Make] = {
     ),
     "clip TOML and JSON": lambda: (clip_files(), use_clip_files),
     "MPI-INF-3DHP mat": lambda: (mat(), lambda f: read_mpi_inf_3dhp(f).checksum()),
-    "ASF": lambda: ({"a.asf": seeds.ASF.encode()}, use_asf),
-    "AMC": lambda: ({"a.amc": seeds.AMC.encode(), "a.asf": seeds.ASF.encode()}, use_amc),
+    "ASF": lambda: ({"a.asf": ASF.encode()}, use_asf),
+    "AMC": lambda: ({"a.amc": AMC.encode(), "a.asf": ASF.encode()}, use_amc),
     "BVH": lambda: (bvh(), use_bvh),
     "actions CSV": lambda: (
         {"actions.csv": b"name,action\n35_01,walking\n", **bvh("35_01.bvh")},

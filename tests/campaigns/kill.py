@@ -29,10 +29,10 @@ import tyro
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ites_core.checkpoint import provenance
 from ites_core.data import MocapArchive, save_archive
 from ites_core.data.sampler import PoseSampler
 from ites_core.experiments.artefacts import RESULTS, read_row, write_json
+from ites_core.provenance import provenance
 from tests.campaigns.children import ends_well, half_written, kill_somewhere, start
 
 OUT = RESULTS / "reliability" / "kill.json"

@@ -28,10 +28,11 @@ from tyro.extras import SubcommandApp
 
 import ites_core
 from ites_core.camera import H36M_LIKE
-from ites_core.checkpoint import RunFolder, provenance
+from ites_core.checkpoint import RunFolder
 from ites_core.data import MocapArchive, load_motion, make_views, save_archive
 from ites_core.data.sources import SAMPLER, is_here
 from ites_core.experiments.artefacts import RESULTS, write_json
+from ites_core.provenance import provenance
 
 FOLDER = RESULTS / "reliability"
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import tyro
 
-from ites_core.checkpoint import provenance
 from ites_core.experiments.artefacts import RESULTS, write_json
+from ites_core.provenance import provenance
 from tests.campaigns.properties import extremes, geometry, metrics, relabelling, threads
 from tests.campaigns.properties.base import Property, examine
 

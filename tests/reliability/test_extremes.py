@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pytest
@@ -195,7 +194,7 @@ def pixels(case: str) -> np.ndarray:
 
 @cases
 def test_lift_answers_or_says_why_not(case: str) -> None:
-    call: Callable[[], Any] = lambda: lift(pixels(case), joints="h36m17", weights=run_of("student"))  # noqa: E731
+    call = partial(lift, pixels(case), joints="h36m17", weights=run_of("student"))
     if case in ("all joints coincident", "all joints coincident elsewhere"):
         with pytest.raises(ItesError, match="nobody has a size: found joints in one point"):
             call()

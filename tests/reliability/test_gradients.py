@@ -209,7 +209,10 @@ def test_density() -> None:
     density = small_density()
     noise = (0.1 + torch.rand(2, 1, generator=generator(1), dtype=DOUBLE)).requires_grad_()
     assert torch.autograd.gradcheck(density, (leaf(1, 2, 34), noise))
-    score = lambda y, s: (density(y, s) - y) / s.square()  # noqa: E731  gradient of the log-likelihood, by Tweedie
+
+    def score(y: Tensor, s: Tensor) -> Tensor:  # the gradient of the log-likelihood, by Tweedie
+        return (density(y, s) - y) / s.square()
+
     assert torch.autograd.gradcheck(score, (leaf(2, 2, 34), noise))
 
 
@@ -229,7 +232,7 @@ def test_density_loss() -> None:
     (gradient,) = torch.autograd.grad(prior.density_loss(image), image)
     flat = priors.in_units(X)
     with torch.no_grad():
-        clean = prior.density(flat + prior.noise[:2], prior.size[:2])  # type: ignore[misc]
+        clean = prior.density(flat + prior.noise[:2], prior.size[:2])
 
     def held(image: Tensor) -> Tensor:
         return ((priors.in_units(image) - clean).square().sum(dim=1, keepdim=True) / prior.size[:2]).mean()
@@ -285,13 +288,12 @@ def test_geometry() -> None:
     up = torch.tensor([0.0, 1.0, 0.0], dtype=DOUBLE)
     assert torch.autograd.gradcheck(lambda eye, target: look_at(eye, target, up), (leaf(4, 2, 3), leaf(5, 2, 3)))
     turns = random_rotations(2, generator(0)).double()
-    mirrored = lambda p: priors.mirrored(rotate(p, turns), H36M17)  # noqa: E731
-    assert torch.autograd.gradcheck(mirrored, (leaf(1, 2, 17, 3),))
+    assert torch.autograd.gradcheck(lambda p: priors.mirrored(rotate(p, turns), H36M17), (leaf(1, 2, 17, 3),))
 
 
 def test_procrustes_by_prediction_and_target() -> None:
-    call = lambda p, t: metrics.procrustes_align(p, t).aligned  # noqa: E731
-    assert torch.autograd.gradcheck(call, (leaf(1, 2, 17, 3), leaf(2, 2, 17, 3)))
+    both = leaf(1, 2, 17, 3), leaf(2, 2, 17, 3)
+    assert torch.autograd.gradcheck(lambda p, t: metrics.procrustes_align(p, t).aligned, both)
 
 
 # ---- none forgotten ----------------------------------------------------------------------------------------------

@@ -212,10 +212,10 @@ def loss_of(model: nn.Module, x: Tensor, label: Tensor, step: int, side: bool) -
     turns = draw_rotations(config, len(x), generator(step)).to(DOUBLE)
     turns = other_rotation(turns) if side else turns
     if isinstance(model, C3DPO):
-        return c3dpo_losses(model, x, turns, config)["total"]  # type: ignore[arg-type]
+        return c3dpo_losses(model, x, turns, config)["total"]
     if isinstance(model, Teacher):
-        return teacher_losses(model, x, turns, config)["total"]  # type: ignore[arg-type]
-    return student_losses(model, x, label, turns, config)["total"]  # type: ignore[arg-type]
+        return teacher_losses(model, x, turns, config)["total"]
+    return student_losses(model, x, label, turns, config)["total"]
 
 
 def test_labels_averaged_over_a_picture_and_its_mirror_image_are_equivariant(tiny_archive: MocapArchive) -> None:

@@ -32,7 +32,8 @@ for command in (
 ):
     sys.argv = ["ites", *map(str, command)]
     cli.main()
-ites_core.load("ites-beyond")
+import torch
+assert ites_core.load("ites-beyond").lift(torch.zeros(1, 17, 2)).shape == (1, 17, 3)
 """
 
 

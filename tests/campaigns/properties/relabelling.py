@@ -95,7 +95,7 @@ def loss_functions(number: int) -> float:
     priors = BodyPriors(typical_bones(bodies(7, 50), H36M17), None, H36M17, 4)
     worst = [priors.bone_loss(other(a)) - priors.bone_loss(a)]
     for form in ("squared", "norm", "huber"):
-        f: losses.LossForm = form  # type: ignore[assignment]
+        f: losses.LossForm = form
         pairs: list[tuple[Callable[..., Tensor], tuple[Tensor, ...], tuple[Tensor, ...]]] = [
             (losses.rotation_invariance, (views, a), (other(views), other(a))),
             (losses.rotation_equivariance, (views, turned), (other(views), other(turned))),
