@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ites_core.camera import Normalisation, at_least_float32
@@ -204,9 +204,10 @@ class RunFolder:
             file.write_text("".join(json.dumps(row) + "\n" for row in run.log), encoding="utf-8")
         if optimiser is not None:
             with in_place(self.state_file, go_on) as file:
-                save_file({f"model.{k}": v for k, v in weights.items()} | _optimiser_tensors(optimiser), file, step)
+                state = {f"model.{k}": v for k, v in weights.items()} | _optimiser_tensors(optimiser)
+                file.write_bytes(save(state, step))  # save_file has temporaries of its own: a kill would leave them
         with in_place(self.model_file, go_on) as file:
-            save_file(weights, file, step)
+            file.write_bytes(save(weights, step))
 
     def _make(self) -> None:
         try:

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
 from ites_core.errors import ItesError
 
@@ -33,7 +32,7 @@ def in_place(file: Path, otherwise: str = "make room, or choose another folder")
         with temporary.open("r+b") as written:
             os.fsync(written.fileno())  # before the move, or a power cut leaves an empty file of that name
         temporary.replace(file)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise ItesError(f"{file}: cannot be written ({reason(error)}); {otherwise}") from error
     finally:
         with suppress(OSError):

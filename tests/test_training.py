@@ -20,6 +20,7 @@ from ites_core.data import MocapArchive
 from ites_core.errors import ItesError
 from ites_core.models import Student, Teacher
 from ites_core.objectives import draw_rotations, frozen_statistics, student_losses, teacher_losses
+from ites_core.step import make_optimiser
 from ites_core.training import pick_device, train_student, train_teacher
 
 SMOKE = teacher_config("smoke")
@@ -123,6 +124,21 @@ def train_in_child(*options: str) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", CHILD, "train", "teacher", *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+
+
+def test_checkpoints_have_the_modes_and_temporaries_of_our_own_writing(teacher: Run, tmp_path: Path) -> None:
+    """A library that writes by itself leaves other temporaries after a kill, and files for one user only."""
+    folder, seen, replace = RunFolder(tmp_path / "run"), list[str](), Path.replace
+
+    def look_and_replace(source: Path, target: Path) -> Path:
+        seen.extend(p.name for p in source.parent.glob(".*"))
+        return replace(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", look_and_replace)
+        folder.write(teacher, make_optimiser(SMOKE, list(teacher.model.parameters()), torch.device("cpu")))
+    assert len(seen) == 4 and all(name.startswith(f".{os.getpid()}.") for name in seen)
+    assert len({p.stat().st_mode for p in (tmp_path / "run").iterdir()}) == 1
 
 
 def test_killed_run_resumes_to_bitwise_the_same_weights(tiny_file: Path, tmp_path: Path) -> None:

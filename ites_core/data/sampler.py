@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ites_core.camera import rotate
@@ -254,7 +254,7 @@ class PoseSampler:
         tensors["factors"], tensors["spread"] = pack(self.mixture.factors)
         metadata = {"format": FORMAT, "skeleton": self.skeleton.name, "provenance": json.dumps(self.provenance)}
         with in_place(path) as beside:
-            save_file({k: v.half().contiguous() for k, v in tensors.items()}, beside, metadata)
+            beside.write_bytes(save({k: v.half().contiguous() for k, v in tensors.items()}, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> PoseSampler:
