@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ites_core.camera import CAMERA_DISTANCE, at_least_float32, full_precision
+from ites_core.models.linear import Linear
 from ites_core.skeleton import Skeleton
 
 TOLERANCE = 0.1  # of relative bone lengths: where the pseudo-Huber loss turns from a square into a norm
@@ -64,11 +65,11 @@ class PoseDensity(nn.Module):
 
     def __init__(self, joints: int, width: int = 384, blocks: int = 3) -> None:
         super().__init__()
-        self.first = nn.Linear(2 * joints + 1, width)
+        self.first = Linear(2 * joints + 1, width)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)) for _ in range(blocks)
+            nn.Sequential(nn.SiLU(), Linear(width, width), nn.SiLU(), Linear(width, width)) for _ in range(blocks)
         )
-        self.last = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * joints))
+        self.last = nn.Sequential(nn.SiLU(), Linear(width, 2 * joints))
 
     def forward(self, noisy: Tensor, noise: Tensor) -> Tensor:
         """Clean poses (B, 2 N) from noisy ones, both in units, and the noise's standard deviation (B, 1)."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ites_core.camera import CAMERA_DISTANCE, at_least_float32, full_precision, rotation_from_vector
+from ites_core.models.linear import Linear
 from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.models.teacher import DictionaryModel, TeacherOutput
 from ites_core.skeleton import H36M17, Skeleton
@@ -39,10 +40,10 @@ class C3DPO(DictionaryModel):
         super().__init__(skeleton)
         n = len(skeleton)
         self.trunk = residual_trunk(3 * n, width, bottleneck, blocks)  # Phi: (u, v, visible) of each joint
-        self.coefficients = nn.Linear(width, atoms)
-        self.rotation = nn.Linear(width, 3)
+        self.coefficients = Linear(width, atoms)
+        self.rotation = Linear(width, 3)
         self.canonical_trunk = residual_trunk(3 * n, width, bottleneck, blocks)  # Psi: (x, y, z) of each joint
-        self.canonical_coefficients = nn.Linear(width, atoms)
+        self.canonical_coefficients = Linear(width, atoms)
         self.atoms = nn.Parameter(0.1 * torch.randn(atoms, n, 3))
 
     def forward(self, image: Tensor) -> TeacherOutput:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ites_core.camera import full_precision
+from ites_core.models.linear import Linear, linear
 from ites_core.skeleton import Skeleton
 
 Graph = Literal["both", "physical", "nonphysical"]
@@ -32,7 +32,7 @@ class PhysicalGraphConv(nn.Module):
 
     def __init__(self, adjacency: Tensor, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Linear(inputs, outputs, bias=False)
+        self.weight = Linear(inputs, outputs, bias=False)
         n = len(adjacency)
         self.edges = nn.Parameter(torch.zeros(outputs, n, n))  # M_d; starts as a plain average
         self.register_buffer("outside", adjacency == 0, persistent=False)
@@ -51,7 +51,8 @@ class PhysicalGraphConv(nn.Module):
         """The same by matching: (matchings, N, D'), what joint i takes of its partner; 0 where it has none."""
         partners = self.get_buffer("partners")
         joints = torch.arange(partners.shape[1], device=partners.device)
-        return (self.edge_weights()[:, partners, joints] * self.get_buffer("paired")).permute(1, 2, 0)
+        weights = self.edge_weights()[:, partners, joints] * self.get_buffer("paired")
+        return weights.permute(1, 2, 0).contiguous()  # channels side by side, as in what they multiply
 
     def train(self, mode: bool = True) -> PhysicalGraphConv:
         """Leaving or entering training drops the folded edge weights."""
@@ -71,7 +72,11 @@ class PhysicalGraphConv(nn.Module):
         partners = self.get_buffer("partners")
         total = h * weights[0]
         for k in range(1, len(partners)):
-            total = torch.addcmul(total, swap_joints(h, partners[k]), weights[k])
+            swapped = swap_joints(h, partners[k])
+            if torch.is_grad_enabled():
+                total = torch.addcmul(total, swapped, weights[k])
+            else:  # in place: one tensor less to write, where a processor's cache is what is short
+                total.addcmul_(swapped, weights[k])
         return total
 
 
@@ -148,10 +153,10 @@ class NonphysicalGraphConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.w1 = nn.Linear(inputs, inputs, bias=False)
-        self.w2 = nn.Linear(inputs, inputs, bias=False)
-        self.g = nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
-        self.f = nn.Sequential(nn.Linear(outputs, outputs), nn.ReLU(), nn.Linear(outputs, outputs))
+        self.w1 = Linear(inputs, inputs, bias=False)
+        self.w2 = Linear(inputs, inputs, bias=False)
+        self.g = nn.Sequential(Linear(inputs, outputs), nn.ReLU(), Linear(outputs, outputs))
+        self.f = nn.Sequential(Linear(outputs, outputs), nn.ReLU(), Linear(outputs, outputs))
         self._folded: tuple[Tensor, Tensor, Tensor] | None = None
 
     def attention(self, h: Tensor) -> Tensor:
@@ -166,12 +171,12 @@ class NonphysicalGraphConv(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D')."""
         looks, middle, bias = self._weights(h)
-        mixed = self._attention(h, looks).mT @ torch.relu(self.g[0](h))
-        return self.f[2](torch.relu(F.linear(mixed, middle, bias)))
+        mixed = self._attention(h, looks).mT @ torch.relu_(self.g[0](h))
+        return self.f[2](torch.relu_(linear(mixed, middle, bias)))
 
     @staticmethod
     def _attention(h: Tensor, looks: Tensor) -> Tensor:
-        return (F.linear(h, looks) @ h.mT).softmax(dim=1)
+        return (linear(h, looks) @ h.mT).softmax(dim=1)
 
     def _weights(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """W_2^T W_1, and weight and bias of g's last with f's first layer; computed once in eval mode."""
@@ -182,7 +187,7 @@ class NonphysicalGraphConv(nn.Module):
         return self._folded
 
     def _products(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        last, first = cast(nn.Linear, self.g[2]), cast(nn.Linear, self.f[0])
+        last, first = cast(Linear, self.g[2]), cast(Linear, self.f[0])
         with full_precision(h):
             return (
                 self.w2.weight.mT @ self.w1.weight,
@@ -208,12 +213,12 @@ class GraphBlock(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D')
         terms = []
-        if self.physical is not None:
-            terms.append(torch.relu(self.physical(h)))
         if self.nonphysical is not None:
             terms.append(self.nonphysical(h))
+        if self.physical is not None:
+            terms.append(torch.relu_(self.physical(h)))
         total = sum(terms[1:], terms[0])
-        return torch.relu(self.norm(total.flatten(0, 1)).view_as(total))
+        return torch.relu_(self.norm(total.flatten(0, 1)).view_as(total))
 
 
 class GraphTrunk(nn.Module):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ites_core.errors import ItesError
+from ites_core.models.linear import Linear
 from ites_core.skeleton import Skeleton
 
 
@@ -21,7 +22,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in ((width, bottleneck), (bottleneck, bottleneck), (bottleneck, width)):
-            layers += [nn.BatchNorm1d(inputs), nn.ReLU(), nn.Linear(inputs, outputs)]
+            layers += [nn.BatchNorm1d(inputs), nn.ReLU(), Linear(inputs, outputs)]
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, width) -> (B, width)
@@ -31,7 +32,7 @@ class ResidualBlock(nn.Module):
 def residual_trunk(inputs: int, width: int, bottleneck: int, blocks: int) -> nn.Sequential:
     """Fully connected residual network ("ResFC"): (B, inputs) to (B, width)."""
     return nn.Sequential(
-        nn.Linear(inputs, width),
+        Linear(inputs, width),
         *(ResidualBlock(width, bottleneck) for _ in range(blocks)),
         nn.BatchNorm1d(width),
         nn.ReLU(),

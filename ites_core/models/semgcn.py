@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ites_core.models.linear import Linear
 from ites_core.models.student import DepthStudent
 from ites_core.skeleton import H36M17, Skeleton
 
@@ -26,8 +27,8 @@ class SharedGraphConv(nn.Module):
 
     def __init__(self, adjacency: Tensor, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.itself = nn.Linear(inputs, outputs)
-        self.neighbours = nn.Linear(inputs, outputs, bias=False)
+        self.itself = Linear(inputs, outputs)
+        self.neighbours = Linear(inputs, outputs, bias=False)
         place = adjacency.nonzero()
         self.edges = nn.Parameter(torch.ones(len(place)))
         self.register_buffer("place", place, persistent=False)
@@ -60,11 +61,11 @@ class PooledAttention(nn.Module):
     def __init__(self, skeleton: Skeleton, channels: int) -> None:
         super().__init__()
         inner = channels // 2
-        self.g = nn.Linear(channels, inner)
-        self.theta = nn.Linear(channels, inner)
-        self.phi = nn.Linear(channels, inner)
-        self.concatenation = nn.Linear(2 * inner, 1, bias=False)
-        self.out = nn.Linear(inner, channels)
+        self.g = Linear(channels, inner)
+        self.theta = Linear(channels, inner)
+        self.phi = Linear(channels, inner)
+        self.concatenation = Linear(2 * inner, 1, bias=False)
+        self.out = Linear(inner, channels)
         self.norm = nn.BatchNorm1d(channels)
         paired = {j for pair in skeleton.pairs for j in pair}
         alone = [(j, j) for j in range(len(skeleton)) if j not in paired]

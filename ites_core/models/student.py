@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ites_core.camera import at_least_float32, unproject
 from ites_core.models.graph import Graph, GraphTrunk
+from ites_core.models.linear import Linear
 from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.skeleton import H36M17, Skeleton
 
@@ -58,7 +59,7 @@ class Student(DepthStudent):
     ) -> None:
         super().__init__(skeleton)
         self.trunk = GraphTrunk(skeleton, channels, blocks, graph)
-        self.depth_head = nn.Linear(channels, 1)
+        self.depth_head = Linear(channels, 1)
 
     def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
         return self.depth_head(self.trunk(image)).squeeze(-1)
@@ -76,7 +77,7 @@ class ResFCStudent(DepthStudent):
     def __init__(self, skeleton: Skeleton = H36M17, width: int = 1024, blocks: int = 6) -> None:
         super().__init__(skeleton)
         self.trunk = residual_trunk(2 * len(skeleton), width, width // 4, blocks)
-        self.depth_head = nn.Linear(width, len(skeleton))
+        self.depth_head = Linear(width, len(skeleton))
 
     def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
         return self.depth_head(self.trunk(image.flatten(1)))
@@ -99,11 +100,11 @@ class ResidualMLP(DepthStudent):
         super().__init__(skeleton)
 
         def layer(inputs: int) -> nn.Sequential:
-            return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
+            return nn.Sequential(Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
 
         self.first = layer(2 * len(skeleton))
         self.blocks = nn.ModuleList(nn.Sequential(layer(width), layer(width)) for _ in range(blocks))
-        self.depth_head = nn.Linear(width, len(skeleton))
+        self.depth_head = Linear(width, len(skeleton))
 
     def offsets(self, image: Tensor) -> Tensor:  # (B, N, 2) -> (B, N)
         h = self.first(image.flatten(1))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ites_core.camera import at_least_float32, full_precision, rotate, rotation_from_vector
 from ites_core.models.graph import GraphTrunk
+from ites_core.models.linear import Linear
 from ites_core.models.resfc import check_input, residual_trunk
 from ites_core.skeleton import H36M17, Skeleton
 
@@ -43,7 +44,7 @@ class DictionaryModel(nn.Module):
             input is root-centred, and a free root depth would only trade against the scale.
     """
 
-    coefficients: nn.Linear
+    coefficients: Linear
     atoms: nn.Parameter
 
     def __init__(self, skeleton: Skeleton, free_root: bool = False) -> None:
@@ -107,8 +108,8 @@ class Teacher(DictionaryModel):
         else:
             self.trunk = nn.Sequential(GraphTrunk(skeleton, width, blocks, "both"), nn.Flatten(1))
             width *= n
-        self.coefficients = nn.Linear(width, atoms)
-        self.rotation = nn.Linear(width, 3)
+        self.coefficients = Linear(width, atoms)
+        self.rotation = Linear(width, 3)
         self.atoms = nn.Parameter(0.1 * torch.randn(atoms, n, 3))
 
     def forward(self, image: Tensor) -> TeacherOutput:
