@@ -21,7 +21,7 @@ from ites_core.checkpoint import Run
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.errors import ItesError
 from ites_core.loop import Plan, Task, TensorData, epoch_order, log_line, validate
-from ites_core.models.linear import several_networks
+from ites_core.models.linear import plain_products
 from ites_core.objectives import Losses, draw_rotations, weights_of
 from ites_core.step import Speed, TrainingStep, make_optimiser
 
@@ -56,7 +56,7 @@ def train_ensemble(tasks: Sequence[Task], *, progress: bool = True, speed: Speed
         def of_one(p: dict[str, Tensor], b: dict[str, Tensor], batch: tuple[Tensor, ...], turn: Tensor) -> Losses:
             return functional_call(template, (p, b), (batch, turn, epoch))
 
-        with several_networks():
+        with plain_products():
             result = torch.vmap(of_one, randomness="different")(parameters, buffers, batch, rotations)
         total = torch.stack([weight[name] * result[name] for name in weight if name in result]).sum(dim=0)
         return result | {"total": total}

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from ites_core.checkpoint import build_model
 from ites_core.config import student_config, teacher_config
 from ites_core.models import linear as module
-from ites_core.models.linear import ENOUGH, Linear, linear, several_networks
+from ites_core.models.linear import ENOUGH, Linear, linear, plain_products
 from ites_core.skeleton import H36M17
 
 needs_both = pytest.mark.skipif(
@@ -95,7 +95,7 @@ def test_stacked_networks_multiply_in_one_product():
     x, weights = torch.randn(3, 8 * 16 * 17, 128), torch.randn(3, 128, 128)
 
     def all_at_once():
-        with several_networks():
+        with plain_products():
             return torch.vmap(linear)(x, weights)
 
     assert not any("convolution" in name for name in operations_of(all_at_once))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 IMAGES = 16  # torch hands a 1x1 convolution to oneDNN from 16 images on, with any number of threads
 ENOUGH = 2**25  # products a layer; below, a convolution costs more to call than it gains
 
-_several_networks: ContextVar[bool] = ContextVar("several_networks", default=False)
+_plain: ContextVar[bool] = ContextVar("plain_products", default=False)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -47,18 +47,18 @@ def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")  # bfloat16 products are oneDNN's anyway
-        and not _several_networks.get()
+        and not _plain.get()
     )
 
 
 @contextmanager
-def several_networks() -> Iterator[None]:
-    """Within ``torch.vmap`` over networks: there a stacked product is fast, and a stack of convolutions is not."""
-    token = _several_networks.set(True)
+def plain_products() -> Iterator[None]:
+    """Leave every product to MKL: within ``torch.vmap`` over networks, where stacked convolutions are slow."""
+    token = _plain.set(True)
     try:
         yield
     finally:
-        _several_networks.reset(token)
+        _plain.reset(token)
 
 
 class Linear(nn.Linear):
