@@ -25,6 +25,16 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """Name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine() or "processor"
+
+
 def _commit() -> str | None:
     here = Path(__file__).resolve().parent
     try:

@@ -6,11 +6,11 @@ it slows down both. What counts is the median of the ratios.
 
 from __future__ import annotations
 
-import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from statistics import median
 from typing import Any
 
@@ -30,11 +30,12 @@ from ites_core.data.views import place_cameras
 from ites_core.metrics import p_mpjpe
 from ites_core.models.linear import linear
 from ites_core.objectives import Objective, draw_rotations
-from ites_core.provenance import provenance
+from ites_core.provenance import processor, provenance
 from ites_core.skeleton import H36M17
 from ites_core.step import Speed, TrainingStep, compiled_blocks, make_optimiser
 
 Work = Callable[[], int]  # does something, returns how many poses it did it to
+Product = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -117,17 +118,20 @@ def compare(
     )
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, products: Sequence[Product] = (torch.mm, linear)) -> float:
     """Operations a second of one large matrix product on random data, the best of several: the machine's limit.
 
-    By the faster of the libraries that torch has; see :func:`ites_core.models.linear.linear`.
+    Args:
+        device: where.
+        dtype: of the factors.
+        products: ways to multiply, of which the fastest counts; see :func:`ites_core.models.linear.linear`.
     """
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     best = 0.0
-    for product in (torch.mm, linear):
+    for product in products:
 
-        def multiply(product: Callable[[Tensor, Tensor], Tensor] = product) -> int:
+        def multiply(product: Product = product) -> int:
             product(a, b)
             return 1
 
@@ -187,6 +191,9 @@ def training_figures(device: torch.device, seconds: float, speeds: tuple[Speed, 
         Figure(f"matrix product, {name}", 0.0, flop=machine[kind])
         for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     ]
+    if device.type == "cpu":
+        alone = matrix_rate(device, torch.float32, (torch.mm,))
+        figures.insert(0, Figure("matrix product, float32, torch.mm", 0.0, flop=alone))
     for stage, config in (
         ("teacher", teacher_config("paper", rotations_per_pose=4)),
         ("student", student_config("paper")),
@@ -331,7 +338,8 @@ def sizes() -> dict[str, int]:
 def about(device: torch.device) -> dict[str, Any]:
     """Where the figures come from."""
     return provenance(device) | {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
+        "date": date.today().isoformat(),
         "threads": torch.get_num_threads(),
         "peak_resident_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }

@@ -26,7 +26,7 @@ def bench(
     from dataclasses import asdict
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from ites_core.bench import measure
     from ites_core.errors import ItesError
@@ -42,7 +42,7 @@ def bench(
     if "other" in parts:
         figures += measure.other_figures(seconds)
     curves = measure.growth(where, seconds / 2) if "growth" in parts else {}
-    table = Table("what", "poses/s", "reference", "ratio", "of the limit", "MFLOP a pose")
+    table = Table(Column("what", no_wrap=True), "poses/s", "reference", "ratio", "of limit", "MFLOP/pose")
     for f in figures:
         table.add_row(
             f.what,
@@ -50,7 +50,7 @@ def bench(
             f"{f.reference:,.0f}" if f.reference else "",
             f"{f.ratio:.1f}" if f.ratio else "",
             f"{100 * f.limit:.0f} %" if f.limit else "",
-            (f"{f.flop / 1e6:,.1f}" if f.rate else f"{f.flop / 1e9:,.0f} GFLOP/s") if f.flop else "",
+            (f"{f.flop / 1e6:,.1f}" if f.rate else f"{f.flop / 1e9:,.0f} GF/s") if f.flop else "",
         )
     Console().print(table)
     for name, curve in curves.items():

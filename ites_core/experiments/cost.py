@@ -7,7 +7,6 @@ C3DPO with its two trunks. Networks are built at full size; their weights do not
 from __future__ import annotations
 
 import json
-import platform
 import re
 import time
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from ites_core.config import StudentConfig, TeacherConfig, student_config
 from ites_core.errors import ItesError
 from ites_core.experiments.artefacts import write_json
 from ites_core.experiments.systems import system_named
-from ites_core.provenance import provenance
+from ites_core.provenance import processor, provenance
 from ites_core.skeleton import H36M17
 from ites_core.training import pick_device
 
@@ -87,17 +86,7 @@ def _measure(where: torch.device, repeats: int) -> Cost:
             "us_batch": round(1e6 * _seconds(model, many, repeats) / BATCH, 3),
         }
     device = str(about.pop("device"))
-    return Cost(device if where.type == "cuda" else f"{_processor()}, one thread", networks, about)
-
-
-def _processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine() or "processor"
+    return Cost(device if where.type == "cuda" else f"{processor()}, one thread", networks, about)
 
 
 @torch.no_grad()
