@@ -42,7 +42,10 @@ def bench(
     if "other" in parts:
         figures += measure.other_figures(seconds)
     curves = measure.growth(where, seconds / 2) if "growth" in parts else {}
-    table = Table(Column("what", no_wrap=True), "poses/s", "reference", "ratio", "of limit", "MFLOP/pose")
+    table = Table(
+        "what",
+        *(Column(n, no_wrap=True, justify="right") for n in ("poses/s", "reference", "ratio", "of limit", "work")),
+    )
     for f in figures:
         table.add_row(
             f.what,
@@ -50,7 +53,7 @@ def bench(
             f"{f.reference:,.0f}" if f.reference else "",
             f"{f.ratio:.1f}" if f.ratio else "",
             f"{100 * f.limit:.0f} %" if f.limit else "",
-            (f"{f.flop / 1e6:,.1f}" if f.rate else f"{f.flop / 1e9:,.0f} GF/s") if f.flop else "",
+            (f"{f.flop / 1e6:,.1f} MFLOP" if f.rate else f"{f.flop / 1e9:,.0f} GFLOP/s") if f.flop else "",
         )
     Console().print(table)
     for name, curve in curves.items():

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 IMAGES = 16  # torch hands a 1x1 convolution to oneDNN from 16 images on, with any number of threads
-ENOUGH = 2**25  # products a layer; below, a convolution costs more to call than it gains
+ENOUGH = 2**24  # products a layer; below, a convolution costs more to call than it gains
 
 _plain: ContextVar[bool] = ContextVar("plain_products", default=False)
 
