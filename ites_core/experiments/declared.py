@@ -391,6 +391,18 @@ EXPERIMENTS: dict[str, Experiment] = {
                 ),
             ),
         ),
+        Experiment(
+            "precision",
+            "What products in bfloat16 cost: the fast path beside float32",
+            _lines("teacher", "teacher bfloat16", "student", "student bfloat16"),
+            ERRORS,
+            (
+                Claim("A teacher trained in float32 is better.", (("teacher", "teacher bfloat16"),), source="ours"),
+                Claim("A student trained in float32 is better.", (("student", "student bfloat16"),), source="ours"),
+            ),
+            "Geometry, losses and weights are in float32 either way. The claims voice the doubt: if they do not hold, "
+            "the fast path is as good.",
+        ),
     )
 }
 
