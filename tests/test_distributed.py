@@ -93,7 +93,7 @@ def folder(tiny_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("team")
     done = torchrun(__file__, tiny_file, base / "two")
     assert done.returncode != 0 and "cut off here" in done.stderr, done.stderr
-    assert done.stdout.splitlines() == ["all trained"], "one process prints"
+    assert done.stdout.count("all trained") == 1, "one process prints"  # torch 2.8 prints lines of its own
     train_all(tiny_file, base / "one")
     return base
 
