@@ -188,14 +188,20 @@ def _read_json_file(path: Path) -> Lifted:
             stacked = [blank if p[name] is None else np.array(p[name], dtype=np.float32) for p in people]
             return np.stack(stacked).reshape(len(people), *shape).astype(np.float32)
 
+        def whole(name: str) -> np.ndarray:
+            numbers = [p[name] for p in people]
+            if any(type(number) is not int for number in numbers):  # numpy would take the text "1" for a number
+                raise TypeError(f"{name}: expected whole numbers")
+            return np.array(numbers, dtype=np.int64)
+
         return Lifted(
             pose=torch.from_numpy(gather("pose_m", n, 3)),
             picture=torch.from_numpy(gather("picture_px", n, 2)),
             score=gather("score", n),
             origin=np.array([[ORIGINS.index(o) for o in p["origin"]] for p in people], dtype=np.uint8),
             metres_per_pixel=gather("metres_per_pixel"),
-            frame=np.array([p["frame"] for p in people], dtype=np.int64),
-            person=np.array([p["person"] for p in people], dtype=np.int64),
+            frame=whole("frame"),
+            person=whole("person"),
             images={p["frame"]: p["image"] for p in people},
             film=bool(data["film"]),
             fps=data["fps"],

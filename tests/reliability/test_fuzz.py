@@ -87,6 +87,7 @@ def once_failed() -> dict[str, tuple[str, str, bytes]]:
         "picture named by half a character, at export": with_value(*coco, HALF, "images", 0, "file_name"),
         "pixels that are one number": with_array("MPI-INF-3DHP mat", "TS1/annot_data.mat>annot2", np.array(3.0)),
         "frame beyond 64 bits": with_value(*lifted, 10**30, "people", 0, "frame"),
+        "frame that is text": with_value(*lifted, "1", "people", 0, "frame"),
         "coordinate beyond floats": with_value(*lifted, 10**400, "people", 0, "pose_m", 0, 0),
         "rate that is text": with_value(*lifted, "x", "fps"),
         "unknown origin": with_array("lifted npz", "a.npz>origin.npy", np.full((2, 17), 200, np.uint8)),
