@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from statistics import median
@@ -118,26 +118,23 @@ def compare(
     )
 
 
-def matrix_rate(device: torch.device, dtype: torch.dtype, products: Sequence[Product] = (torch.mm, linear)) -> float:
+def matrix_rate(device: torch.device, dtype: torch.dtype, product: Product = linear) -> float:
     """Operations a second of one large matrix product on random data, the best of several: the machine's limit.
 
     Args:
         device: where.
         dtype: of the factors.
-        products: ways to multiply, of which the fastest counts; see :func:`ites_core.models.linear.linear`.
+        product: who multiplies; what the layers use, or for comparison ``torch.mm``.
     """
     n = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    best = 0.0
-    for product in products:
 
-        def multiply(product: Product = product) -> int:
-            product(a, b)
-            return 1
+    def multiply() -> int:
+        product(a, b)
+        return 1
 
-        multiply()
-        best = max(best, *(rate(multiply, device, 0.5) for _ in range(3)))
-    return best * 2 * n**3
+    multiply()
+    return max(rate(multiply, device, 0.5) for _ in range(3)) * 2 * n**3
 
 
 def flop_of_step(config: TeacherConfig | StudentConfig) -> float:
@@ -188,12 +185,10 @@ def training_figures(device: torch.device, seconds: float, speeds: tuple[Speed, 
     images = sampled_images()
     machine = {kind: matrix_rate(device, kind) for kind in (torch.float32, torch.bfloat16)}
     figures = [
-        Figure(f"matrix product, {name}", 0.0, flop=machine[kind])
-        for name, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
+        Figure("matrix product, float32, torch.mm", 0.0, flop=matrix_rate(device, torch.float32, torch.mm)),
+        Figure("matrix product, float32", 0.0, flop=machine[torch.float32]),
+        Figure("matrix product, bfloat16", 0.0, flop=machine[torch.bfloat16]),
     ]
-    if device.type == "cpu":
-        alone = matrix_rate(device, torch.float32, (torch.mm,))
-        figures.insert(0, Figure("matrix product, float32, torch.mm", 0.0, flop=alone))
     for stage, config in (
         ("teacher", teacher_config("paper", rotations_per_pose=4)),
         ("student", student_config("paper")),
