@@ -116,7 +116,8 @@ class StudentConfig(TrainingConfig):
         free_rotations: share of the cycle's rotations that are drawn uniformly, whatever ``rotations`` says.
         weight_bones: of the pull to typical proportions; 0 leaves it out. As the next ones, a prior of
             :mod:`ites_core.priors`, not of the paper.
-        bones: whose proportions: the median of the teacher's bodies, or what the pictures themselves tell.
+        bones: whose proportions: the median of the teacher's bodies; what the pictures themselves tell; or the median
+            of the bodies of a first student, trained for ``bones_steps`` with what the pictures tell.
         weight_knees: of the pull that keeps knees from bending backwards; 0 leaves it out.
         weight_density: of the pull of turned bodies' pictures to common 2D poses; 0 leaves it out.
         density_steps: how long the density is learnt.
@@ -133,7 +134,8 @@ class StudentConfig(TrainingConfig):
     mirror_pictures: bool = False
     free_rotations: float = 0.0
     weight_bones: float = 0.0
-    bones: Literal["teacher", "pictures"] = "teacher"
+    bones: Literal["teacher", "pictures", "student"] = "teacher"
+    bones_steps: PositiveInt = 1500
     weight_knees: float = 0.0
     weight_density: float = 0.0
     density_steps: PositiveInt = 2500
@@ -180,7 +182,7 @@ STUDENT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "channels": 8, "blocks": 2, "epochs": 100, "max_steps": 30, "batch_size": 64,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
-        "rotations": "vertical", "validations": 2, "density_steps": 20,
+        "rotations": "vertical", "validations": 2, "density_steps": 20, "bones_steps": 20,
     },
 }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """What is known about bodies and pictures without any 3D data: five priors of the student "beyond" (chapter 9).
 
 * Symmetry: a mirrored picture of a body is the picture of a body (:func:`mirrored`).
-* Bones: bodies have nearly the same proportions; the teacher's own median stands for them (:func:`typical_bones`), or
-  what the longest bones in the pictures say (:func:`pictured_bones`).
+* Bones: bodies have nearly the same proportions; the median of a teacher's or a first student's bodies stands for them
+  (:func:`typical_bones`), or what the longest bones in the pictures say (:func:`pictured_bones`).
 * Knees bend forwards, which a body's mirror image in depth does not do (:func:`knee_loss`).
 * Gravity: turned about the vertical, a body in a recording is a body in a recording (``rotations="gravity"``).
 * Density: then its picture must look like a recorded picture, as a network that removes noise from 2D poses judges

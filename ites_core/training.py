@@ -6,6 +6,7 @@ and each batch is made when its turn comes. :mod:`ites_core.loop` holds the loop
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from dataclasses import replace
@@ -104,14 +105,20 @@ def train_student(
     Raises:
         ItesError: as :func:`train_teacher`; or ``teacher`` is not a teacher, or is needed and missing.
     """
-    task = student_task(archive, teacher, config, seed=seed, device=device)
+    task = student_task(archive, teacher, config, seed=seed, device=device, progress=progress)
     return fit(task, out, resume=resume, progress=progress, speed=speed, team=join_team(task.device))
 
 
 def student_task(
-    archive: Motion, teacher: Run | None, config: StudentConfig, *, seed: int = 0, device: str = "auto"
+    archive: Motion,
+    teacher: Run | None,
+    config: StudentConfig,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
 ) -> Task:
-    """What :func:`train_student` trains, before its first step."""
+    """What :func:`train_student` trains, before its first step; what its priors need is learnt here."""
     if teacher is None:
         if config.weight_kd or (config.weight_bones and config.bones == "teacher"):
             raise ItesError(
@@ -143,10 +150,13 @@ def student_task(
 
     sides = label(x)
     tensors = tuple(torch.cat(part) for part in zip(*sides, strict=True))
-    priors = _priors(tensors, config, archive.skeleton, seed)
-    run.provenance["seconds"] = time.monotonic() - started
+    priors = _priors(tensors, config, archive.skeleton, seed, progress)
     data = LabelledViews(stream, label, len(sides)) if stream else TensorData(tensors)
-    return Task(run, Objective(run.model, config, priors=priors), data, validation, where)
+    task = Task(run, Objective(run.model, config, priors=priors), data, validation, where)
+    if priors is not None and config.weight_bones and config.bones == "student":
+        priors.bones = _bones_of_a_first_student(task, tensors[0], progress)
+    run.provenance["seconds"] = time.monotonic() - started
+    return task
 
 
 @torch.no_grad()
@@ -155,15 +165,29 @@ def _labels(teacher: Run, x: Tensor) -> Tensor:
     return torch.cat([camera_pose(teacher.model, part)[..., 2] for part in x.split(8192)])
 
 
-def _priors(data: tuple[Tensor, ...], config: StudentConfig, skeleton: Skeleton, seed: int) -> BodyPriors | None:
+def _bones_of_a_first_student(task: Task, x: Tensor, progress: bool) -> Tensor:
+    """Median proportions of a student that is trained as ``task`` says, but briefly; the task stays as it is."""
+    config = cast(StudentConfig, task.run.config)
+    short = replace(config, max_steps=config.bones_steps, validations=1)
+    first = replace(task.run, model=copy.deepcopy(task.run.model), config=short, provenance={"seconds": 0.0}, log=[])
+    objective = Objective(first.model, short, priors=task.objective.priors)
+    fit(replace(task, run=first, objective=objective), progress=progress)
+    with torch.no_grad():
+        poses = torch.cat([camera_pose(first.model, part) for part in x.split(8192)])
+    return typical_bones(poses, task.run.skeleton)
+
+
+def _priors(
+    data: tuple[Tensor, ...], config: StudentConfig, skeleton: Skeleton, seed: int, progress: bool
+) -> BodyPriors | None:
     """The priors that a student's settings weigh, learnt from its pictures and, if there are any, depth labels."""
     if not (config.weight_bones or config.weight_density):
         return None
     x, bones = data[0], None
     if config.weight_bones:
-        pictures = config.bones == "pictures"
-        bones = pictured_bones(x, skeleton) if pictures else typical_bones(unproject(x, data[1]), skeleton)
-    density = fit_density(x, seed, config.density_steps) if config.weight_density else None
+        taught = config.bones == "teacher"
+        bones = typical_bones(unproject(x, data[1]), skeleton) if taught else pictured_bones(x, skeleton)
+    density = fit_density(x, seed, config.density_steps, progress=progress) if config.weight_density else None
     return BodyPriors(bones, density, skeleton, config.batch_size, seed).to(x.device)
 
 

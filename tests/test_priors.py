@@ -218,7 +218,7 @@ def test_a_student_trains_with_priors_alone_and_together_alike(tiny_archive: Moc
     """With a teacher and without, one by one and as an ensemble."""
     guide = train_teacher(tiny_archive, teacher_config("smoke", max_steps=5), progress=False)
     guided = student_config("beyond", max_steps=1, weight_kd=1.0, bones="teacher", **TINY)
-    free = student_config("beyond", max_steps=1, **TINY)
+    free = student_config("beyond", max_steps=1, bones="student", bones_steps=3, **TINY)
     for teacher, config, expected in (
         (guide, guided, {"kd", "rec", "bones", "knees", "density"}),
         (None, free, {"rec", "bones", "knees", "density"}),
@@ -246,6 +246,19 @@ def test_without_a_teacher_nothing_can_be_learnt_from_one(tiny_archive: MocapArc
     for changes in ({"weight_kd": 1.0}, {"bones": "teacher"}):
         with pytest.raises(ItesError, match="found no teacher, but settings that learn from one"):
             student_task(tiny_archive, None, student_config("beyond", **(TINY | changes)))
+
+
+def test_bones_of_a_first_student_leave_the_second_as_it_was(tiny_archive: MocapArchive) -> None:
+    config = student_config("beyond", max_steps=1, bones_steps=30, **TINY)
+    plain, own, again = (
+        student_task(tiny_archive, None, student_config("beyond", max_steps=1, bones_steps=30, bones=bones, **TINY))
+        for bones in ("pictures", "student", "student")
+    )
+    assert own.run.step == 0 and not own.run.log and own.run.config.max_steps == config.max_steps
+    for name, value in plain.run.model.state_dict().items():
+        assert torch.equal(own.run.model.state_dict()[name], value), name
+    told, first, second = (task.objective.priors.bones for task in (plain, own, again))  # type: ignore[union-attr]
+    assert torch.equal(first, second) and not torch.equal(told, first), "always the same, and learnt"
 
 
 def test_the_student_beyond_is_a_function_of_its_seed(tiny_archive: MocapArchive) -> None:
