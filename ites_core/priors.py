@@ -98,8 +98,8 @@ def facing(pose: Tensor, skeleton: Skeleton) -> Tensor:
 def knee_loss(poses: Tensor, skeleton: Skeleton) -> Tensor:
     """How far knees lie behind the line from hip to ankle, units, summed over both: (B, N, 3) to a scalar.
 
-    A body's mirror image in depth has its front where its back was, but its knees where they were: this loss is what
-    tells the two apart where a picture cannot.
+    In a body's mirror image in depth, left and right put the front where its back was, and its knees are behind: this
+    loss tells the two apart where a picture cannot.
 
     Raises:
         ItesError: a joint set without hips, knees, ankles, shoulders or thorax.
