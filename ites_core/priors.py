@@ -56,7 +56,8 @@ def pictured_bones(image: Tensor, skeleton: Skeleton) -> Tensor:
     """Proportions of people from many pictures of them: (M, N, 2) to (N - 1,), no depth needed.
 
     A bone that points to the camera looks short, never long, so its large lengths tell: the quantile
-    :data:`FULL_LENGTH` over all pictures, in each picture relative to the mean bone in it.
+    :data:`FULL_LENGTH` over all pictures, in each picture relative to the mean bone in it. That mean is foreshortened
+    itself, which makes all quantiles too large by about one factor; dividing by their mean takes it out.
 
     Args:
         image: 2D poses, seen from many sides; the scale of each does not matter.

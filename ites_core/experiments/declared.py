@@ -388,10 +388,10 @@ EXPERIMENTS: dict[str, Experiment] = {
                     source="ours",
                 ),
                 Claim(
-                    "With all priors, a teacher helps.",
-                    (("beyond with a teacher", "beyond"),),
+                    "A teacher still helps a student with bones of its own.",
+                    (("beyond with a teacher", "beyond with bones of its own"),),
                     source="ours",
-                    why="What the teacher knew and the priors did not were bone lengths, and pictures tell them.",
+                    why="What the teacher knew and the priors did not were bone lengths. A first student finds them.",
                 ),
                 Claim(
                     "Bones of its own help.",
