@@ -86,6 +86,7 @@ def facing(pose: Tensor, skeleton: Skeleton) -> Tensor:
     Raises:
         ItesError: a joint set without hips, shoulders or thorax.
     """
+    pose = at_least_float32(pose)
     thorax, right_hip, left_hip, right_shoulder, left_shoulder = (
         pose[..., place(skeleton, name), :] for name in ("Thorax", "RHip", "LHip", "RShoulder", "LShoulder")
     )

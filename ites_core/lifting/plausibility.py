@@ -33,7 +33,7 @@ def trunk_tilt(pose: Tensor) -> Tensor:
 
 def facing_away(pose: Tensor) -> Tensor:
     """Whether the trunk faces away from the camera: (M, 17, 3) to (M,) bool."""
-    return facing(at_least_float32(pose), H36M17)[:, 2] > 0
+    return facing(pose, H36M17)[:, 2] > 0
 
 
 def turns_right(pose: Tensor) -> Tensor:
