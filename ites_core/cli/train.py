@@ -79,7 +79,8 @@ class TrainingOptions:
         if not leave_team():
             return
         print(f"{self.out}: {run.stage}, {run.step} steps, {run.provenance['seconds']:.0f} s")
-        print(f"next: ites evaluate {self.out} --data {self.data}")
+        scored = any("val_p_mpjpe" in row for row in run.log)  # annotated photographs have no truth
+        print(f"next: ites evaluate {self.out} --data {self.data if scored else 'RECORDINGS-WITH-3D'}")
 
 
 @train.command(name="teacher")
