@@ -234,33 +234,42 @@ class Normalisation:
     """How 2D input is brought to the virtual camera: one factor, learnt from the training set.
 
     The factor belongs to the checkpoint: a test set, or a single pose, is scaled by the *training*
-    factor (paper against code: the release scales each split by its own).
+    factor (paper against code: the release scales each split by its own). Where the size of a training picture says
+    nothing about its person, as in photographs, each picture was brought to one size; then so is every input.
 
     Attributes:
         factor: multiplies root-centred image coordinates.
         metres_per_unit: metric length of one unit, from the training cameras' mean distance; only
             used to report plain MPJPE, which needs a metric scale from somewhere.
+        size: root mean square distance of the joints from the root to which each pose is brought, of the virtual
+            camera's picture; None where the factor alone decides.
 
-    Chapter 1 (what it does), chapter 5 (where it is stored).
+    Chapter 1 (what it does), chapter 5 (where it is stored), chapter 9 (photographs).
     """
 
     factor: float
     metres_per_unit: float
+    size: float | None = None
 
     def __post_init__(self) -> None:
-        if not (0 < self.factor < math.inf and 0 < self.metres_per_unit < math.inf):
+        numbers = (self.factor, self.metres_per_unit, 1.0 if self.size is None else self.size)
+        if not all(0 < number < math.inf for number in numbers):
             raise ItesError(
-                f"normalisation: found factor {self.factor} and {self.metres_per_unit} metres a unit, "
-                "expected positive numbers"
+                f"normalisation: found factor {self.factor}, {self.metres_per_unit} metres a unit and size "
+                f"{self.size}, expected positive numbers"
             )
 
     @classmethod
-    def fit(cls, image: Tensor, mean_distance: float, skeleton: Skeleton = H36M17) -> Normalisation:
+    def fit(
+        cls, image: Tensor, mean_distance: float, skeleton: Skeleton = H36M17, sized: bool = False
+    ) -> Normalisation:
         """Choose the factor so that the mean hip-to-head distance in 2D becomes 1 / t.
 
         Args:
             image: (M, N, 2) training image coordinates (focal length 1).
             mean_distance: mean camera-to-person distance of the training set-up, metres.
+            skeleton: the joint set.
+            sized: all pictures have one size, see :class:`ites_core.data.recorded.ViewArchive`.
 
         Raises:
             ItesError: if there is no pose, a coordinate is not finite, or all heads lie on their hips.
@@ -272,9 +281,20 @@ class Normalisation:
         if not span > 0:
             raise ItesError("normalisation: hip and head coincide in every pose; check the joint order")
         factor = 1.0 / (CAMERA_DISTANCE * span)
-        return cls(factor=factor, metres_per_unit=mean_distance / (CAMERA_DISTANCE * factor))
+        root = image[:, skeleton.root : skeleton.root + 1]
+        size = factor * picture_size(image - root).mean().item() if sized else None
+        return cls(factor=factor, metres_per_unit=mean_distance / (CAMERA_DISTANCE * factor), size=size)
 
     def apply(self, image: Tensor, skeleton: Skeleton = H36M17) -> Tensor:
-        """Network input: (..., N, 2) image coordinates, root moved to the origin, times the factor."""
+        """Network input: (..., N, 2) image coordinates, root moved to the origin, times the factor; or to the size."""
         root = image[..., skeleton.root : skeleton.root + 1, :]
-        return (image - root) * self.factor
+        offset = (image - root) * self.factor
+        if self.size is None:
+            return offset
+        found = picture_size(offset).clamp(min=torch.finfo(offset.dtype).tiny)
+        return offset * (self.size / found)[..., None, None]
+
+
+def picture_size(offset: Tensor) -> Tensor:
+    """Root mean square distance from the root of the joints that are there: (..., N, 2) to (...)."""
+    return offset.square().sum(dim=-1).nanmean(dim=-1).sqrt()

@@ -342,7 +342,8 @@ def run_from(text: Any, file: Path) -> Run:
         }
         config: TeacherConfig | StudentConfig = validate(kinds[text["stage"]], text["config"])
         skeleton = skeleton_named(text["skeleton"])
-        normalisation = Normalisation(**{k: float(v) for k, v in text["normalisation"].items()})
+        numbers = {k: float(v) for k, v in text["normalisation"].items() if v is not None}
+        normalisation = Normalisation(**numbers)
         seed, provenance = int(text["seed"]), dict(text["provenance"])
         _check_size(config, skeleton)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:

@@ -3,8 +3,8 @@
 Where the paper, the authors' release and plain sense differ, the choice is a field here and the
 presets name the combination: ``paper`` follows the text, ``official`` the release as far as its
 choices are fields, ``small`` trains in minutes on two cores, ``smoke`` in seconds, for tests. ``full`` has the
-paper's size and number of epochs, the choices of ``small`` and batches for a GPU. ``beyond`` leaves the paper: the
-teacher of ``small`` and a student with the priors of :mod:`ites_core.priors` (chapter 9).
+paper's size and number of epochs, the choices of ``small`` and batches for a GPU. ``beyond`` leaves the paper: a
+student with the priors of :mod:`ites_core.priors` and without a teacher (chapter 9).
 """
 
 from __future__ import annotations
@@ -111,11 +111,14 @@ class StudentConfig(TrainingConfig):
         blocks: graph blocks, a residual over every two; residual blocks for ``resfc`` and ``mlp``.
         dropout: share of features that ``mlp`` drops.
         graph: both terms of the adaptive graph convolution, or one (Table 8).
-        weight_kd, weight_rec: lambda_KD and lambda_REC; 0 leaves the loss out.
+        weight_kd, weight_rec: lambda_KD and lambda_REC; 0 leaves the loss out. Without L_KD no teacher is needed.
         mirror_pictures: learn from every picture and its mirror image; the teacher's label is the mean of both.
         free_rotations: share of the cycle's rotations that are drawn uniformly, whatever ``rotations`` says.
-        weight_bones: of the pull to the teacher's median proportions; 0 leaves it out. As the next one, a prior of
+        weight_bones: of the pull to typical proportions; 0 leaves it out. As the next ones, a prior of
             :mod:`ites_core.priors`, not of the paper.
+        bones: whose proportions: the median of the teacher's bodies; what the pictures themselves tell; or the median
+            of the bodies of a first student, trained for ``bones_steps`` with what the pictures tell.
+        weight_knees: of the pull that keeps knees from bending backwards; 0 leaves it out.
         weight_density: of the pull of turned bodies' pictures to common 2D poses; 0 leaves it out.
         density_steps: how long the density is learnt.
     """
@@ -131,6 +134,9 @@ class StudentConfig(TrainingConfig):
     mirror_pictures: bool = False
     free_rotations: float = 0.0
     weight_bones: float = 0.0
+    bones: Literal["teacher", "pictures", "student"] = "teacher"
+    bones_steps: PositiveInt = 1500
+    weight_knees: float = 0.0
     weight_density: float = 0.0
     density_steps: PositiveInt = 2500
 
@@ -176,15 +182,15 @@ STUDENT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "channels": 8, "blocks": 2, "epochs": 100, "max_steps": 30, "batch_size": 64,
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
-        "rotations": "vertical", "validations": 2, "density_steps": 20,
+        "rotations": "vertical", "validations": 2, "density_steps": 20, "bones_steps": 20,
     },
 }  # fmt: skip
 
-TEACHER_PRESETS["beyond"] = TEACHER_PRESETS["small"]
 STUDENT_PRESETS["beyond"] = {
-    **STUDENT_PRESETS["small"], "network": "resfc", "channels": 256, "blocks": 4, "max_steps": 3000, "batch_size": 256,
+    **STUDENT_PRESETS["small"], "network": "resfc", "channels": 256, "blocks": 4, "max_steps": 6000, "batch_size": 256,
     "clip": 5.0, "rotations": "gravity", "free_rotations": 0.3, "mirror_pictures": True,
-    "weight_kd": 1.0, "weight_rec": 3.0, "weight_bones": 1.0, "weight_density": 1.0,
+    "weight_kd": 0.0, "weight_rec": 3.0, "weight_bones": 1.0, "bones": "pictures", "weight_knees": 1.0,
+    "weight_density": 1.0,
 }  # fmt: skip
 
 C = TypeVar("C", bound=TrainingConfig)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ites_core.config import TrainingConfig
 from ites_core.loop import Plan, epoch_order
@@ -14,7 +15,7 @@ from ites_core.step import Speed, TrainingStep, make_optimiser
 NOISE = (0.02, 0.5)  # units: the noise that is learnt to remove, a little wider than what is used
 
 
-def fit_density(x: Tensor, seed: int, steps: int, speed: Speed = "auto") -> PoseDensity:
+def fit_density(x: Tensor, seed: int, steps: int, speed: Speed = "auto", progress: bool = False) -> PoseDensity:
     """Learn to remove noise of many sizes from 2D poses: the loss is the squared error in units of the noise.
 
     Args:
@@ -22,6 +23,7 @@ def fit_density(x: Tensor, seed: int, steps: int, speed: Speed = "auto") -> Pose
         seed: of weights, batches and noise.
         steps: of Adam, with a cosine to zero.
         speed: see :class:`ites_core.step.TrainingStep`.
+        progress: show a progress bar.
 
     Returns:
         The density, frozen.
@@ -52,7 +54,7 @@ def fit_density(x: Tensor, seed: int, steps: int, speed: Speed = "auto") -> Pose
     optimiser = make_optimiser(config, parameters, x.device)
     step = TrainingStep(losses, parameters, optimiser, config, [seed], draw, x.device, speed)
     order = torch.empty(0, dtype=torch.int64)
-    for number in range(plan.total):
+    for number in tqdm(range(plan.total), desc="density", unit="step", disable=not progress, mininterval=0.5):
         epoch, place = divmod(number, plan.steps_per_epoch)
         if place == 0:
             order = epoch_order(len(x), seed, epoch).to(x.device)

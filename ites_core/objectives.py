@@ -13,7 +13,7 @@ from ites_core.camera import full_precision, project, random_rotations, rotate
 from ites_core.config import StudentConfig, TeacherConfig
 from ites_core.models import C3DPO, DepthStudent, DictionaryModel, Teacher
 from ites_core.models.c3dpo import visible
-from ites_core.priors import BodyPriors
+from ites_core.priors import BodyPriors, knee_loss
 
 Losses = dict[str, Tensor]
 
@@ -47,17 +47,17 @@ class Objective(nn.Module):
         """The losses of one batch.
 
         Args:
-            batch: ``(x,)`` for a teacher, ``(x, depth labels)`` for a student.
+            batch: ``(x,)`` for a teacher, or a student that has none; ``(x, depth labels)`` for a student.
             rotations: of :func:`draw_rotations`.
             epoch: passes over the data so far.
         """
         network, config = self.network, self.config
         if isinstance(config, StudentConfig):
             assert isinstance(network, DepthStudent)
-            x, label = batch
+            x, *labels = batch
             if self.truth:
-                return supervised_losses(network, x, label, config)
-            return student_losses(network, x, label, rotations, config, self.priors)
+                return supervised_losses(network, x, labels[0], config)
+            return student_losses(network, x, labels[0] if labels else None, rotations, config, self.priors)
         (x,) = batch
         if isinstance(network, C3DPO):
             return c3dpo_losses(network, x, rotations, config)
@@ -73,6 +73,7 @@ def weights_of(config: TeacherConfig | StudentConfig) -> dict[str, float]:
         "kd": config.weight_kd,
         "rec": config.weight_rec,
         "bones": config.weight_bones,
+        "knees": config.weight_knees,
         "density": config.weight_density,
     }
 
@@ -137,30 +138,31 @@ def teacher_losses(teacher: Teacher, x: Tensor, rotations: Tensor, config: Teach
 def student_losses(
     student: DepthStudent,
     x: Tensor,
-    label: Tensor,
+    label: Tensor | None,
     rotations: Tensor,
     config: StudentConfig,
     priors: BodyPriors | None = None,
 ) -> Losses:
     """The losses of one batch in stage 2: L_s = lambda_KD L_KD + lambda_REC L_REC. Chapter 4.
 
-    ``priors`` adds two losses that the paper does not have. Chapter 9.
+    The paper has no other losses; chapter 9 has three more.
 
     Args:
         student: F_s, in training mode.
         x: (B, N, 2) normalised 2D poses.
-        label: (B, N) depths (R Y)_z of the frozen teacher, relative to the root, units.
+        label: (B, N) depths (R Y)_z of the frozen teacher, relative to the root, units; None for ``weight_kd=0``.
         rotations: (B, V, 3, 3) of :func:`draw_rotations`.
         config: form and weights of the losses.
         priors: bones and density, for weights above 0.
 
     Returns:
-        ``{"total", "kd", "rec", "bones", "density"}``, scalars; a loss of weight 0 is not computed.
+        ``{"total", "kd", "rec", "bones", "knees", "density"}``, scalars; a loss of weight 0 is not computed.
     """
     pose = student(x)
     turns = rotations[:, : config.rotations_per_pose]
     result = {"total": x.new_zeros(())}
     if config.weight_kd > 0:
+        assert label is not None
         kd = losses.distillation(pose[..., 2], label, config.loss)
         result |= {"total": config.weight_kd * kd, "kd": kd}
     if config.weight_rec > 0:
@@ -172,6 +174,9 @@ def student_losses(
     if priors is not None and config.weight_bones > 0:
         bones = priors.bone_loss(pose)
         result |= {"total": result["total"] + config.weight_bones * bones, "bones": bones}
+    if config.weight_knees > 0:
+        knees = knee_loss(pose, student.skeleton)
+        result |= {"total": result["total"] + config.weight_knees * knees, "knees": knees}
     if priors is not None and config.weight_density > 0:
         density = priors.density_loss(project(rotate(pose, rotations[:, -1])))
         result |= {"total": result["total"] + config.weight_density * density, "density": density}

@@ -1,7 +1,9 @@
-"""What is known about bodies and pictures without any 3D data: four priors of the student "beyond" (chapter 9).
+"""What is known about bodies and pictures without any 3D data: five priors of the student "beyond" (chapter 9).
 
 * Symmetry: a mirrored picture of a body is the picture of a body (:func:`mirrored`).
-* Bones: bodies have nearly the same proportions; the teacher's own median stands for them (:func:`typical_bones`).
+* Bones: bodies have nearly the same proportions; the median of a teacher's or a first student's bodies stands for them
+  (:func:`typical_bones`), or what the longest bones in the pictures say (:func:`pictured_bones`).
+* Knees bend forwards, which a body's mirror image in depth does not do (:func:`knee_loss`).
 * Gravity: turned about the vertical, a body in a recording is a body in a recording (``rotations="gravity"``).
 * Density: then its picture must look like a recorded picture, as a network that removes noise from 2D poses judges
   (:class:`PoseDensity`).
@@ -15,10 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ites_core.camera import CAMERA_DISTANCE, at_least_float32, full_precision
+from ites_core.errors import ItesError
 from ites_core.models.linear import Linear
 from ites_core.skeleton import Skeleton
 
 TOLERANCE = 0.1  # of relative bone lengths: where the pseudo-Huber loss turns from a square into a norm
+FULL_LENGTH = 0.9  # share of the pictures in which a bone is shorter than in a picture that it lies parallel to
 NOISE = (0.03, 0.3)  # units: the noise with which a density judges the student's pictures
 
 
@@ -45,10 +49,80 @@ def relative_bones(poses: Tensor, skeleton: Skeleton) -> Tensor:
 
 def typical_bones(poses: Tensor, skeleton: Skeleton) -> Tensor:
     """Median proportions of many bodies, left and right alike: (M, N, 3) to (N - 1,)."""
-    median = relative_bones(poses, skeleton).median(dim=0).values
+    return _both_sides(relative_bones(poses, skeleton).median(dim=0).values, skeleton)
+
+
+def pictured_bones(image: Tensor, skeleton: Skeleton) -> Tensor:
+    """Proportions of people from many pictures of them: (M, N, 2) to (N - 1,), no depth needed.
+
+    A bone that points to the camera looks short, never long, so its large lengths tell: the quantile
+    :data:`FULL_LENGTH` over all pictures, in each picture relative to the mean bone in it. That mean is foreshortened
+    itself, which makes all quantiles too large by about one factor; dividing by their mean takes it out.
+
+    Args:
+        image: 2D poses, seen from many sides; the scale of each does not matter.
+        skeleton: the joint set.
+    """
+    flat = torch.cat([image, torch.zeros_like(image[..., :1])], dim=-1)
+    longest = _both_sides(_quantile(relative_bones(flat, skeleton), FULL_LENGTH), skeleton)
+    return longest / longest.mean()
+
+
+def _quantile(values: Tensor, share: float) -> Tensor:
+    """Of each column of (M, N); torch's own quantile refuses many rows."""
+    return values.sort(dim=0).values[round(share * (len(values) - 1))]
+
+
+def _both_sides(bones: Tensor, skeleton: Skeleton) -> Tensor:
+    """Mean of left and right: (N - 1,) to the same."""
     child = [c for _, c in skeleton.bones]
     partner = [child.index(skeleton.mirror[c]) for c in child]
-    return (median + median[partner]) / 2
+    return (bones + bones[partner]) / 2
+
+
+def facing(pose: Tensor, skeleton: Skeleton) -> Tensor:
+    """Direction in which the trunk faces, from its upright and its sides: (..., N, 3) to unit vectors (..., 3).
+
+    Raises:
+        ItesError: a joint set without hips, shoulders or thorax.
+    """
+    pose = at_least_float32(pose)
+    thorax, right_hip, left_hip, right_shoulder, left_shoulder = (
+        pose[..., place(skeleton, name), :] for name in ("Thorax", "RHip", "LHip", "RShoulder", "LShoulder")
+    )
+    up = thorax - pose[..., skeleton.root, :]
+    sides = right_hip - left_hip + right_shoulder - left_shoulder
+    front = torch.linalg.cross(up, sides)
+    least = 1e-3 * up.norm(dim=-1, keepdim=True) * sides.norm(dim=-1, keepdim=True)  # a trunk seen along its sides
+    return front / front.norm(dim=-1, keepdim=True).maximum(least).clamp(min=1e-9)
+
+
+def knee_loss(poses: Tensor, skeleton: Skeleton) -> Tensor:
+    """How far knees lie behind the line from hip to ankle, units, summed over both: (B, N, 3) to a scalar.
+
+    In a body's mirror image in depth, left and right put the front where its back was, and its knees are behind: this
+    loss tells the two apart where a picture cannot.
+
+    Raises:
+        ItesError: a joint set without hips, knees, ankles, shoulders or thorax.
+    """
+    front = facing(poses, skeleton)
+    behind = poses.new_zeros(())
+    for side in "LR":
+        hip, knee, ankle = (poses[:, place(skeleton, side + name)] for name in ("Hip", "Knee", "Ankle"))
+        behind = behind + (-((knee - (hip + ankle) / 2) * front).sum(dim=-1)).clamp(min=0).mean()
+    return behind
+
+
+def place(skeleton: Skeleton, joint: str) -> int:
+    """Index of a joint by its name.
+
+    Raises:
+        ItesError: no such joint.
+    """
+    if joint not in skeleton.joints:
+        raise ItesError(f"joint set {skeleton.name}: found no {joint}, which this prior needs; leave the prior out")
+    return skeleton.joints.index(joint)
 
 
 class PoseDensity(nn.Module):
@@ -93,7 +167,7 @@ class BodyPriors(nn.Module):
     losses stay functions of what goes in, as :func:`ites_core.objectives.draw_rotations` asks for.
 
     Args:
-        bones: (N - 1,) of :func:`typical_bones`; None without that loss.
+        bones: (N - 1,) of :func:`typical_bones` or :func:`pictured_bones`; None without that loss.
         density: frozen; None without that loss.
         skeleton: the joint set.
         batch: poses a step.

@@ -6,6 +6,7 @@ and each batch is made when its turn comes. :mod:`ites_core.loop` holds the loop
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from dataclasses import replace
@@ -30,7 +31,7 @@ from ites_core.factorisation import mean_body
 from ites_core.loop import Task, TensorData, fit
 from ites_core.models import DictionaryModel, MeanPose
 from ites_core.objectives import Objective
-from ites_core.priors import BodyPriors, mirrored, typical_bones
+from ites_core.priors import BodyPriors, mirrored, pictured_bones, typical_bones
 from ites_core.provenance import provenance
 from ites_core.skeleton import Skeleton
 from ites_core.step import Speed
@@ -80,7 +81,7 @@ def teacher_task(archive: Motion, config: TeacherConfig, *, seed: int = 0, devic
 
 def train_student(
     archive: Motion,
-    teacher: Run,
+    teacher: Run | None,
     config: StudentConfig,
     out: str | Path | None = None,
     *,
@@ -90,7 +91,7 @@ def train_student(
     progress: bool = True,
     speed: Speed = "auto",
 ) -> Run:
-    """Stage 2: distil a frozen teacher into a graph-convolution student. Chapter 4.
+    """Stage 2: distil a frozen teacher into a graph-convolution student, chapter 4; or learn without one, chapter 9.
 
     The teacher labels every view once, before training: the input is not augmented, so live labels
     would be the same numbers. (Where the data stay in their file, there are live labels.) The student sees input
@@ -98,43 +99,64 @@ def train_student(
 
     Args:
         archive: recordings, as for the teacher.
-        teacher: a run of stage 1.
+        teacher: a run of stage 1; None for settings that ask for none.
         config, out, seed, device, resume, progress, speed: as :func:`train_teacher`.
 
     Raises:
-        ItesError: as :func:`train_teacher`; or ``teacher`` is not a teacher.
+        ItesError: as :func:`train_teacher`; or ``teacher`` is not a teacher, or is needed and missing.
     """
-    task = student_task(archive, teacher, config, seed=seed, device=device)
+    task = student_task(archive, teacher, config, seed=seed, device=device, progress=progress)
     return fit(task, out, resume=resume, progress=progress, speed=speed, team=join_team(task.device))
 
 
-def student_task(archive: Motion, teacher: Run, config: StudentConfig, *, seed: int = 0, device: str = "auto") -> Task:
-    """What :func:`train_student` trains, before its first step."""
-    if teacher.stage != "teacher":
+def student_task(
+    archive: Motion,
+    teacher: Run | None,
+    config: StudentConfig,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+) -> Task:
+    """What :func:`train_student` trains, before its first step; what its priors need is learnt here."""
+    if teacher is None:
+        if config.weight_kd or (config.weight_bones and config.bones == "teacher"):
+            raise ItesError(
+                "student: found no teacher, but settings that learn from one (weight_kd above 0, or bones=teacher); "
+                "name one that `ites train teacher` made by --teacher, or take the preset beyond, which needs none"
+            )
+    elif teacher.stage != "teacher":
         raise ItesError(
             f"distillation: found a {teacher.stage} run as teacher; expected one that `ites train teacher` made"
         )
-    run, x, _, validation, where, stream = _prepare(archive, config, seed, device, teacher.normalisation)
-    weights = save({k: v.detach().cpu().contiguous() for k, v in teacher.model.state_dict().items()})
-    run.provenance["teacher_sha256"] = hashlib.sha256(weights).hexdigest()
-    teacher.model.to(where).eval()
+    normalisation = teacher.normalisation if teacher else None
+    run, x, _, validation, where, stream = _prepare(archive, config, seed, device, normalisation)
+    if teacher:
+        weights = save({k: v.detach().cpu().contiguous() for k, v in teacher.model.state_dict().items()})
+        run.provenance["teacher_sha256"] = hashlib.sha256(weights).hexdigest()
+        teacher.model.to(where).eval()
     started = time.monotonic()
 
-    def label(x: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Each picture with its depths, and on request each mirror image with its own."""
+    def label(x: Tensor) -> list[tuple[Tensor, ...]]:
+        """Each picture with its depths, and on request each mirror image with its own; without a teacher no depths."""
+        other, mirror = mirrored(x, archive.skeleton), list(archive.skeleton.mirror)
+        if teacher is None:
+            return [(x,), (other,)] if config.mirror_pictures else [(x,)]
         depths = _labels(teacher, x)
         if not config.mirror_pictures:
             return [(x, depths)]
-        other, mirror = mirrored(x, archive.skeleton), list(archive.skeleton.mirror)
         depths = (depths + _labels(teacher, other)[:, mirror]) / 2
         return [(x, depths), (other, depths[:, mirror])]
 
-    pairs = label(x)
-    x, depths = (torch.cat(side) for side in zip(*pairs, strict=True))
-    priors = _priors(x, depths, config, archive.skeleton, seed)
+    sides = label(x)
+    tensors = tuple(torch.cat(part) for part in zip(*sides, strict=True))
+    priors = _priors(tensors, config, archive.skeleton, seed, progress)
+    data = LabelledViews(stream, label, len(sides)) if stream else TensorData(tensors)
+    task = Task(run, Objective(run.model, config, priors=priors), data, validation, where)
+    if priors is not None and config.weight_bones and config.bones == "student":
+        priors.bones = _bones_of_a_first_student(task, tensors[0], progress)
     run.provenance["seconds"] = time.monotonic() - started
-    data = LabelledViews(stream, label, len(pairs)) if stream else TensorData((x, depths))
-    return Task(run, Objective(run.model, config, priors=priors), data, validation, where)
+    return task
 
 
 @torch.no_grad()
@@ -143,12 +165,29 @@ def _labels(teacher: Run, x: Tensor) -> Tensor:
     return torch.cat([camera_pose(teacher.model, part)[..., 2] for part in x.split(8192)])
 
 
-def _priors(x: Tensor, label: Tensor, config: StudentConfig, skeleton: Skeleton, seed: int) -> BodyPriors | None:
-    """The priors that a student's settings weigh, learnt from its pictures and its teacher's depths."""
+def _bones_of_a_first_student(task: Task, x: Tensor, progress: bool) -> Tensor:
+    """Median proportions of a student that is trained as ``task`` says, but briefly; the task stays as it is."""
+    config = cast(StudentConfig, task.run.config)
+    short = replace(config, max_steps=config.bones_steps, validations=1)
+    first = replace(task.run, model=copy.deepcopy(task.run.model), config=short, provenance={"seconds": 0.0}, log=[])
+    objective = Objective(first.model, short, priors=task.objective.priors)
+    fit(replace(task, run=first, objective=objective), progress=progress)
+    with torch.no_grad():
+        poses = torch.cat([camera_pose(first.model, part) for part in x.split(8192)])
+    return typical_bones(poses, task.run.skeleton)
+
+
+def _priors(
+    data: tuple[Tensor, ...], config: StudentConfig, skeleton: Skeleton, seed: int, progress: bool
+) -> BodyPriors | None:
+    """The priors that a student's settings weigh, learnt from its pictures and, if there are any, depth labels."""
     if not (config.weight_bones or config.weight_density):
         return None
-    bones = typical_bones(unproject(x, label), skeleton) if config.weight_bones else None
-    density = fit_density(x, seed, config.density_steps) if config.weight_density else None
+    x, bones = data[0], None
+    if config.weight_bones:
+        taught = config.bones == "teacher"
+        bones = typical_bones(unproject(x, data[1]), skeleton) if taught else pictured_bones(x, skeleton)
+    density = fit_density(x, seed, config.density_steps, progress=progress) if config.weight_density else None
     return BodyPriors(bones, density, skeleton, config.batch_size, seed).to(x.device)
 
 
@@ -246,7 +285,7 @@ def _prepare(
     views_of_frame = 1 if isinstance(held_out, ViewArchive) else ring.cameras
     stride = max(1, held_out.frames * views_of_frame // VALIDATION_VIEWS)
     validation = make_views(held_out, ring, seed, stride)
-    normalisation = normalisation or Normalisation.fit(views.image, views.mean_distance, archive.skeleton)
+    normalisation = normalisation or Normalisation.fit(views.image, views.mean_distance, archive.skeleton, views.sized)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(config, archive.skeleton)

@@ -15,6 +15,7 @@ from ites_core.camera import (
     Intrinsics,
     Normalisation,
     look_at,
+    picture_size,
     project,
     random_rotations,
     rotate,
@@ -332,3 +333,21 @@ def test_normalisation_rejects_collapsed_poses():
         Normalisation.fit(torch.ones(0, 17, 2), mean_distance=4.0)  # mean of nothing
     with pytest.raises(ItesError):
         Normalisation.fit(torch.full((5, 17, 2), float("nan")), mean_distance=4.0)
+
+
+def test_pictures_of_one_size_bring_every_input_to_it() -> None:
+    image = torch.randn(50, 17, 2, generator=torch.Generator().manual_seed(0))
+    image = (image - image[:, :1]) / picture_size(image - image[:, :1])[:, None, None]
+    normalisation = Normalisation.fit(image, mean_distance=5.0, sized=True)
+    assert normalisation.size is not None
+    ready = normalisation.apply(image)
+    torch.testing.assert_close(ready, Normalisation.fit(image, mean_distance=5.0).apply(image))
+    torch.testing.assert_close(normalisation.apply(7 * image + 2), ready, atol=1e-5, rtol=1e-5)
+    gone = image.clone()
+    gone[:, 5] = torch.nan
+    seen = normalisation.apply(gone)
+    assert seen[:, 5].isnan().all()
+    torch.testing.assert_close(picture_size(seen), torch.full((50,), normalisation.size))
+    assert not normalisation.apply(torch.ones(1, 17, 2)).any(), "a person in one point stays there"
+    with pytest.raises(ItesError, match=r"and size -1\.0, expected positive numbers"):
+        Normalisation(1.0, 1.0, -1.0)

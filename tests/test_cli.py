@@ -40,6 +40,17 @@ def test_set_takes_several_fields_and_may_be_repeated(runs: Path) -> None:
     assert config["max_steps"] == 5 and config["atoms"] == 6
 
 
+def test_a_student_without_a_teacher_needs_a_preset_that_has_none(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("train", "student", "--data", tiny_file, "--out", tmp_path / "run")
+    assert ites(*common, "--preset", "smoke", monkeypatch=monkeypatch) == 2
+    assert "found no teacher" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    short = ("--set", "max_steps=2", "density_steps=2", "bones=student", "bones_steps=2", "channels=16")
+    assert ites(*common, "--preset", "beyond", *short, monkeypatch=monkeypatch) == 0
+    assert "student, 2 steps" in capsys.readouterr().out
+
+
 def test_evaluate_prints_and_writes_both_columns(
     runs: Path, tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

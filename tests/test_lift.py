@@ -33,6 +33,7 @@ from ites_core.lifting.people import People, follow
 from ites_core.lifting.prior import ANYWHERE, NOISE, SEGMENTS, ShapePrior, fit_prior, segment_lengths
 from ites_core.lifting.read_tables import people_of_array
 from ites_core.metrics import depth_mirror
+from ites_core.priors import facing
 from ites_core.skeleton import H36M17
 
 J = {name: j for j, name in enumerate(H36M17.joints)}
@@ -371,7 +372,7 @@ def test_symmetry_posture_and_facing() -> None:
     front = torch.zeros(1, 17, 3)
     for name, place in {"Thorax": (0, -1, 0), "RHip": (-1, 0, 0), "LHip": (1, 0, 0)}.items():
         front[0, J[name]] = torch.tensor(place, dtype=torch.float32)
-    assert plausibility.facing(front)[0].tolist() == [0, 0, -1] and not plausibility.facing_away(front)
+    assert facing(front, H36M17)[0].tolist() == [0, 0, -1] and not plausibility.facing_away(front)
     assert plausibility.trunk_tilt(front).item() == 0
     assert plausibility.trunk_tilt(front * torch.tensor([1.0, -1.0, 1.0])).item() == pytest.approx(180)
 

@@ -10,11 +10,26 @@ import torch
 from ites_core.camera import ELEVATION, project, random_rotations, rotate, unproject
 from ites_core.config import student_config, teacher_config
 from ites_core.data import MocapArchive
+from ites_core.data.sampler import PoseSampler
+from ites_core.data.views import make_views
 from ites_core.density import fit_density
 from ites_core.ensemble import train_ensemble
+from ites_core.errors import ItesError
+from ites_core.metrics import depth_mirror
 from ites_core.objectives import draw_rotations, weights_of
-from ites_core.priors import BodyPriors, PoseDensity, in_units, mirrored, relative_bones, typical_bones
-from ites_core.skeleton import H36M17
+from ites_core.priors import (
+    BodyPriors,
+    PoseDensity,
+    facing,
+    in_units,
+    knee_loss,
+    mirrored,
+    pictured_bones,
+    place,
+    relative_bones,
+    typical_bones,
+)
+from ites_core.skeleton import H36M17, Skeleton
 from ites_core.step import clip_each
 from ites_core.training import student_task, train_student, train_teacher
 
@@ -43,6 +58,56 @@ def test_proportions_have_no_unit_and_no_side() -> None:
     for left, right in H36M17.pairs:
         assert typical[child.index(left)] == typical[child.index(right)]
     assert typical[child.index(10)] == relative_bones(poses, H36M17).median(dim=0).values[child.index(10)]
+
+
+def test_pictures_tell_the_proportions_of_the_people_in_them() -> None:
+    """Sampled people: from their pictures alone, nearer to their bones than a picture's own lengths are on average."""
+    views = make_views(PoseSampler.embedded().archive(sequences=40, frames=25, test_sequences=1, seed=0))
+    x = views.image - views.image[:, :1]
+    told, true = pictured_bones(x, H36M17), typical_bones(views.pose, H36M17)
+    flat = typical_bones(torch.cat([x, torch.zeros_like(x[..., :1])], dim=-1), H36M17)
+    assert (told / true - 1).abs().max() < 0.25
+    assert (told / true - 1).abs().mean() < 0.7 * (flat / true - 1).abs().mean()
+    size = 0.1 + torch.rand(len(x), 1, 1, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(pictured_bones(x * size, H36M17), told, atol=1e-5), "the scale of a picture does not matter"
+    assert torch.allclose(pictured_bones(mirrored(x, H36M17), H36M17), told, atol=1e-6)
+
+
+def standing(knees: float) -> torch.Tensor:
+    """(1, 17, 3): somebody who faces the camera, both knees so far in front."""
+    body = torch.zeros(1, 17, 3)
+    spots = {"Thorax": (0, -1, 0), "RShoulder": (-0.3, -1, 0), "LShoulder": (0.3, -1, 0)}
+    for side, x in (("R", -0.2), ("L", 0.2)):
+        spots |= {side + "Hip": (x, 0, 0), side + "Knee": (x, 0.8, -knees), side + "Ankle": (x, 1.6, 0)}
+    for name, spot in spots.items():
+        body[0, place(H36M17, name)] = torch.tensor(spot, dtype=torch.float32)
+    return body
+
+
+def test_knees_tell_a_body_from_its_mirror_image_in_depth() -> None:
+    body = standing(0.3)
+    assert torch.allclose(facing(body, H36M17), torch.tensor([[0.0, 0.0, -1.0]]))
+    assert knee_loss(body, H36M17) == 0
+    assert knee_loss(standing(-0.3), H36M17) == pytest.approx(0.6), "both knees"
+    assert knee_loss(depth_mirror(body), H36M17) == pytest.approx(0.6)
+    turn = random_rotations(1, torch.Generator().manual_seed(2))
+    assert knee_loss(rotate(depth_mirror(body), turn), H36M17) == pytest.approx(0.6, abs=1e-5), "from any side"
+    assert knee_loss(mirrored(body, H36M17), H36M17) == 0, "left and right do not matter"
+    wrong = standing(-0.3).requires_grad_()
+    knee_loss(wrong, H36M17).backward()
+    assert wrong.grad is not None
+    assert (wrong.grad[0, [place(H36M17, "RKnee"), place(H36M17, "LKnee")], 2] > 0).all(), (
+        "the knees are pulled forwards"
+    )
+    point = torch.zeros(1, 17, 3, requires_grad=True)
+    knee_loss(point, H36M17).backward()
+    assert point.grad is not None and point.grad.isfinite().all()
+
+
+def test_a_joint_set_without_knees_is_told_so() -> None:
+    stick = Skeleton("stick", ("Hip", "Head"), (-1, 0), (), 1)
+    with pytest.raises(ItesError, match="joint set stick: found no Thorax, which this prior needs"):
+        knee_loss(torch.zeros(1, 2, 3), stick)
 
 
 def test_bone_loss_is_zero_for_typical_bodies_and_grows_linearly_far_away() -> None:
@@ -85,8 +150,10 @@ def test_presets_leave_the_papers_student_alone() -> None:
     for name in ("paper", "official", "full", "small"):
         config = student_config(name)
         assert not (config.mirror_pictures or config.free_rotations or config.weight_bones or config.weight_density)
-    assert teacher_config("beyond") == teacher_config("small")
-    assert set(weights_of(student_config("beyond"))) == {"kd", "rec", "bones", "density"}
+        assert not config.weight_knees
+    with pytest.raises(ItesError, match="unknown preset 'beyond'"):
+        teacher_config("beyond")  # it has no teacher
+    assert set(weights_of(student_config("beyond"))) == {"kd", "rec", "bones", "knees", "density"}
 
 
 @pytest.fixture(scope="module")
@@ -147,28 +214,55 @@ TINY = {
 }  # fmt: skip
 
 
-def test_the_student_beyond_trains_alone_and_together_alike(tiny_archive: MocapArchive) -> None:
-    teacher = train_teacher(tiny_archive, teacher_config("smoke", max_steps=5), progress=False)
-    config = student_config("beyond", max_steps=1, **TINY)
-    tasks = [student_task(tiny_archive, teacher, config, seed=s) for s in (0, 1)]
-    x, label = tasks[0].data.batch(torch.arange(len(tasks[0].data)))
-    half = len(x) // 2
-    assert torch.equal(x[half:], mirrored(x[:half], H36M17))
-    both = mirrored(unproject(x[:half], label[:half]), H36M17)
-    assert torch.allclose(both, unproject(x[half:], label[half:]), atol=1e-6)
-    for run, seed in zip(train_ensemble(tasks, progress=False), (0, 1), strict=True):
-        alone = train_student(tiny_archive, teacher, config, seed=seed, progress=False)
-        assert {"kd", "rec", "bones", "density"} < set(run.log[-1])
-        for name in ("total", "kd", "rec", "bones", "density"):
-            assert run.log[-1][name] == pytest.approx(alone.log[-1][name], rel=1e-4), name
-        theirs = alone.model.state_dict()
-        for name, value in run.model.state_dict().items():
-            assert torch.allclose(value.float(), theirs[name].float(), atol=1e-5), name
+def test_a_student_trains_with_priors_alone_and_together_alike(tiny_archive: MocapArchive) -> None:
+    """With a teacher and without, one by one and as an ensemble."""
+    guide = train_teacher(tiny_archive, teacher_config("smoke", max_steps=5), progress=False)
+    guided = student_config("beyond", max_steps=1, weight_kd=1.0, bones="teacher", **TINY)
+    free = student_config("beyond", max_steps=1, bones="student", bones_steps=3, **TINY)
+    for teacher, config, expected in (
+        (guide, guided, {"kd", "rec", "bones", "knees", "density"}),
+        (None, free, {"rec", "bones", "knees", "density"}),
+    ):
+        tasks = [student_task(tiny_archive, teacher, config, seed=s) for s in (0, 1)]
+        x, *labels = tasks[0].data.batch(torch.arange(len(tasks[0].data)))
+        half = len(x) // 2
+        assert torch.equal(x[half:], mirrored(x[:half], H36M17))
+        assert len(labels) == (teacher is not None)
+        for label in labels:
+            both = mirrored(unproject(x[:half], label[:half]), H36M17)
+            assert torch.allclose(both, unproject(x[half:], label[half:]), atol=1e-6)
+        for run, seed in zip(train_ensemble(tasks, progress=False), (0, 1), strict=True):
+            alone = train_student(tiny_archive, teacher, config, seed=seed, progress=False)
+            assert ("teacher_sha256" in alone.provenance) == (teacher is not None)
+            for name in ("total", *sorted(expected)):
+                assert run.log[-1][name] == pytest.approx(alone.log[-1][name], rel=1e-4), name
+            assert {"kd", *expected} & set(run.log[-1]) == expected
+            theirs = alone.model.state_dict()
+            for name, value in run.model.state_dict().items():
+                assert torch.allclose(value.float(), theirs[name].float(), atol=1e-5), name
+
+
+def test_without_a_teacher_nothing_can_be_learnt_from_one(tiny_archive: MocapArchive) -> None:
+    for changes in ({"weight_kd": 1.0}, {"bones": "teacher"}):
+        with pytest.raises(ItesError, match="found no teacher, but settings that learn from one"):
+            student_task(tiny_archive, None, student_config("beyond", **(TINY | changes)))
+
+
+def test_bones_of_a_first_student_leave_the_second_as_it_was(tiny_archive: MocapArchive) -> None:
+    config = student_config("beyond", max_steps=1, bones_steps=30, **TINY)
+    plain, own, again = (
+        student_task(tiny_archive, None, student_config("beyond", max_steps=1, bones_steps=30, bones=bones, **TINY))
+        for bones in ("pictures", "student", "student")
+    )
+    assert own.run.step == 0 and not own.run.log and own.run.config.max_steps == config.max_steps
+    for name, value in plain.run.model.state_dict().items():
+        assert torch.equal(own.run.model.state_dict()[name], value), name
+    told, first, second = (task.objective.priors.bones for task in (plain, own, again))  # type: ignore[union-attr]
+    assert torch.equal(first, second) and not torch.equal(told, first), "always the same, and learnt"
 
 
 def test_the_student_beyond_is_a_function_of_its_seed(tiny_archive: MocapArchive) -> None:
-    teacher = train_teacher(tiny_archive, teacher_config("smoke", max_steps=5), progress=False)
     config = student_config("beyond", max_steps=10, **TINY)
-    first, again = (train_student(tiny_archive, teacher, config, seed=3, progress=False) for _ in range(2))
+    first, again = (train_student(tiny_archive, None, config, seed=3, progress=False) for _ in range(2))
     for a, b in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ites_core.checkpoint import RunFolder
 from ites_core.config import student_config, teacher_config
 from ites_core.data import CameraRing, ViewArchive, make_views
 from ites_core.errors import ItesError
 from ites_core.evaluation import evaluate
+from ites_core.export.onnx import export_onnx
+from ites_core.lifting.onnx_run import OnnxRun
 from ites_core.training import train_student, train_supervised, train_teacher
 
 
@@ -93,6 +97,19 @@ def test_checksum_sees_pictures_truth_and_names() -> None:
     others = [make(truth=False), make(names=tuple("abcdefgh")), make(image=archive.image + 1e-3)]
     assert archive.checksum() == make().checksum()
     assert len({archive.checksum(), *(other.checksum() for other in others)}) == 4
+
+
+def test_who_learns_from_pictures_of_one_size_brings_others_to_it(tmp_path: Path) -> None:
+    archive = make(truth=False, sized=True)
+    assert archive.part("train").sized and archive.views().sized
+    config = student_config("beyond", channels=16, blocks=1, batch_size=16, max_steps=2, density_steps=2)
+    train_student(archive, None, config, tmp_path / "run", progress=False)
+    run = RunFolder(tmp_path / "run").read()
+    assert run.normalisation.size is not None
+    image = archive.image[:3]
+    torch.testing.assert_close(run.lift(4 * image), run.lift(image), atol=1e-5, rtol=1e-5)
+    export_onnx(run, tmp_path / "run.onnx")  # compares with torch
+    torch.testing.assert_close(OnnxRun(tmp_path / "run.onnx").lift(4 * image), run.lift(image), atol=1e-4, rtol=1e-4)
 
 
 def test_two_dimensions_are_enough_to_learn_and_too_few_to_be_scored() -> None:

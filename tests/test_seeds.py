@@ -17,6 +17,7 @@ from ites_core.experiments import runs, seeds
 from ites_core.experiments.artefacts import Place
 from ites_core.models import ZeroDepth
 from ites_core.models.student import DepthStudent
+from ites_core.priors import BodyPriors, pictured_bones
 from ites_core.skeleton import H36M17
 
 
@@ -39,17 +40,24 @@ def test_joint_errors_forgive_rotation_and_size() -> None:
 
 
 def test_doubt_is_fitted_and_calibrated() -> None:
-    doubt = noise(20_000, seed=1).abs() + 0.1
-    error = (0.5**2 + (2 * doubt) ** 2).sqrt() * noise(20_000, seed=2)
-    floor, slope = seeds.fit_doubt(doubt, error)
-    assert floor == pytest.approx(0.5, abs=0.15) and slope == pytest.approx(2.0, abs=0.1)
-    bins = seeds.reliability(seeds.expected_error(doubt, floor, slope), error)
+    doubt = noise(20_000, 2, seed=1).abs() + 0.1
+    error = (0.5**2 + (2 * doubt) ** 2).sqrt() * noise(20_000, 2, seed=2)
+    curves = seeds.fit_doubt(doubt, error)
+    assert curves.shape == (2, 2, seeds.KNOTS)
+    bins = seeds.reliability(seeds.expected_error(doubt, curves), error)
     assert len(bins) == seeds.BINS
     for b in bins:
         assert b["actual"] == pytest.approx(b["expected"], rel=0.1)
     assert bins[0]["expected"] < bins[-1]["expected"]
-    floor, slope = seeds.fit_doubt(doubt, 3 - 0.1 * doubt)
-    assert slope == 0 and floor > 0, "where doubt says nothing, every error is the mean"
+    for d in (0.5, 1.0, 2.0):
+        law = math.sqrt(0.25 + 4 * d * d)
+        assert seeds.expected_error(torch.full((1, 2), d), curves)[0].tolist() == pytest.approx([law, law], rel=0.15)
+    falling = 3 - 0.1 * doubt
+    level = seeds.expected_error(doubt, seeds.fit_doubt(doubt, falling))
+    assert level.std(dim=0).max() < 1e-6, "where more doubt means less error, every error is the mean"
+    assert level.mean() == pytest.approx(falling.square().mean().sqrt().item(), rel=0.01)
+    none = torch.zeros(20_000, 2)
+    assert seeds.expected_error(none, seeds.fit_doubt(none, falling)).isfinite().all(), "the root never disagrees"
 
 
 def test_rank_correlation_sees_order_alone() -> None:
@@ -69,15 +77,18 @@ def test_judged_without_truth_a_consistent_body_is_better() -> None:
     body = 0.4 * noise(17, 3)
     body = body - body[0]
     image = project(body).expand(64, 17, 2).contiguous()
-    density = fit_density(image, 0, 20)
+    priors = BodyPriors(pictured_bones(image, H36M17), fit_density(image, 0, 20), H36M17, len(image))
 
     def judged(model: DepthStudent) -> dict[str, float]:
         run = Run(model, student_config("smoke"), Normalisation(1.0, 1.0), H36M17, 0)
-        return seeds.judge_without_truth(run, image, density)
+        return seeds.judge_without_truth(run, image, priors)
 
     flat, bowed = judged(ZeroDepth(H36M17)), judged(Bowed(H36M17))
-    assert bowed["cycle"] > 0 and flat["cycle"] > 0
-    assert flat["bones"] == pytest.approx(0, abs=1e-5), "one picture, one body"
+    assert bowed["cycle"] > 0 and flat["cycle"] > 0 and flat["knees"] >= 0
+    assert flat["bones"] < bowed["bones"], "the flat body has the proportions of the only picture"
+    for found in (flat, bowed):
+        parts = 3 * found["cycle"] + found["bones"] + found["knees"] + found["density"]
+        assert found["total"] == pytest.approx(parts), "weights of the preset"
     assert judged(Bowed(H36M17)) == bowed, "the same answer every time"
 
 
@@ -90,6 +101,9 @@ def test_a_study_of_stored_runs(tmp_path: Path) -> None:
     runs.run_systems(["student", "student ResFC"], place, range(2), tmp_path / "runs", device="cpu")
     study = seeds.study_seeds(["student", "student ResFC"], place, tmp_path / "runs", density_steps=5)
     assert study["seeds"] == 2 and len(study["candidates"]) == 4
+    for candidate in study["candidates"]:
+        assert set(candidate["judged"]) == {"held out", "sampler"} and candidate["error"] > 0
+    assert len(study["curves"]) == len(study["joints"]) == 17
     test = study["tests"]["sampler"]
     assert test["mean_pose"] > 0 and len(test["single"]) == 2
     assert test["error_of_kept"][0] == pytest.approx(test["mean_pose"], rel=1e-4)

@@ -79,7 +79,8 @@ class TrainingOptions:
         if not leave_team():
             return
         print(f"{self.out}: {run.stage}, {run.step} steps, {run.provenance['seconds']:.0f} s")
-        print(f"next: ites evaluate {self.out} --data {self.data}")
+        scored = any("val_p_mpjpe" in row for row in run.log)  # annotated photographs have no truth
+        print(f"next: ites evaluate {self.out} --data {self.data if scored else 'RECORDINGS-WITH-3D'}")
 
 
 @train.command(name="teacher")
@@ -93,18 +94,18 @@ def train_teacher_command(options: Annotated[TrainingOptions, conf.arg(name="")]
 
 
 @train.command(name="student")
-def train_student_command(teacher: Path, options: Annotated[TrainingOptions, conf.arg(name="")]) -> None:
-    """Stage 2: distil a trained teacher into the graph-convolution student.
+def train_student_command(options: Annotated[TrainingOptions, conf.arg(name="")], teacher: Path | None = None) -> None:
+    """Stage 2: distil a trained teacher into the graph-convolution student; or learn from priors alone.
 
     Args:
-        teacher: run folder of stage 1.
+        teacher: run folder of stage 1; the preset beyond needs none.
     """
     from ites_core.checkpoint import RunFolder
     from ites_core.training import train_student
 
     o = options
     config = student_config(o.preset, **o.changes())
-    guide = RunFolder(teacher).read()
+    guide = RunFolder(teacher).read() if teacher else None
     o.finish(train_student(o.motion(), guide, config, o.out, **o.rest()))
 
 

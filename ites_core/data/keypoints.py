@@ -80,6 +80,7 @@ def read_coco_keypoints(path: str | Path) -> ViewArchive:
         split=tuple("test" if val else "train" for val in is_val[keep][real][first]),
         mean_distance=COCO_DISTANCE,
         source=str(path),
+        sized=True,
     )
 
 

@@ -32,6 +32,7 @@ class CameraViews:
         actions: action of each sequence.
         skeleton: the joint set.
         source: where the motion came from.
+        sized: each picture was brought to one size, see :class:`ViewArchive`.
     """
 
     image: Tensor
@@ -42,6 +43,7 @@ class CameraViews:
     actions: tuple[str, ...]
     skeleton: Skeleton
     source: str
+    sized: bool = False
 
     def __len__(self) -> int:
         return len(self.image)
@@ -60,6 +62,8 @@ class ViewArchive:
         mean_distance: mean camera-to-root depth, metres; for photographs the distance that is assumed.
         skeleton: the joint set.
         source: file or folder, for messages and provenance.
+        sized: each picture was brought to one size, since nobody knows how far its person was; a network that learns
+            from them brings every input to that size.
 
     Raises:
         ItesError: shapes that do not fit together, or a coordinate that is not finite.
@@ -76,6 +80,7 @@ class ViewArchive:
     mean_distance: float
     skeleton: Skeleton = H36M17
     source: str = "memory"
+    sized: bool = False
 
     def __post_init__(self) -> None:
         m, n = len(self.image), len(self.skeleton)
@@ -153,4 +158,5 @@ class ViewArchive:
             actions=self.action,
             skeleton=self.skeleton,
             source=self.source,
+            sized=self.sized,
         )

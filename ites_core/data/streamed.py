@@ -129,17 +129,17 @@ class StreamedViews:
 
 @dataclass(frozen=True)
 class LabelledViews:
-    """Streamed views with a teacher's depths, which it gives when a batch is asked for. Chapter 5.
+    """Streamed views with a teacher's depths, if there is one: it gives them when a batch is asked for. Chapter 5.
 
     Attributes:
         views: normalised.
-        label: from normalised input (B, N, 2) to the pairs that a student learns from: input and depths, once for the
-            picture as it is and, for students that learn from it too, once for its mirror image.
-        sides: how many pairs ``label`` gives.
+        label: from normalised input (B, N, 2) to what a student learns from: input and depths, or the input alone, once
+            for the picture as it is and, for students that learn from it too, once for its mirror image.
+        sides: how many of them ``label`` gives.
     """
 
     views: StreamedViews
-    label: Callable[[Tensor], list[tuple[Tensor, Tensor]]]
+    label: Callable[[Tensor], list[tuple[Tensor, ...]]]
     sides: int = 1
 
     def __len__(self) -> int:
@@ -150,10 +150,10 @@ class LabelledViews:
         return Permutation(len(self), seed, epoch)
 
     def batch(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Normalised 2D input (B, N, 2) and depths (B, N), units."""
+        """Normalised 2D input (B, N, 2) and, with a teacher, depths (B, N), units."""
         count = len(self.views)
         (x,) = self.views.batch(index % count)
-        pairs = self.label(x)
+        sides = self.label(x)
         side = (index // count).to(x.device)
         rows = torch.arange(len(x), device=x.device)
-        return tuple(torch.stack(tensors)[side, rows] for tensors in zip(*pairs, strict=True))
+        return tuple(torch.stack(tensors)[side, rows] for tensors in zip(*sides, strict=True))

@@ -142,3 +142,44 @@ def coverage(answer: Callable[[Tensor, Tensor, float], float]) -> None:
                 ),
             },
         )
+
+
+@exercise("9.6", "Bones from pictures", "medium", 15)
+def proportions(answer: Callable[[Tensor, float], Tensor]) -> None:
+    """``proportions(lengths, share)``: (M, B) bone lengths in M pictures to (B,) proportions of mean 1."""
+    generator = torch.Generator().manual_seed(0)
+    bones = torch.tensor([0.4, 1.0, 1.2, 0.6])
+    size = 0.5 + torch.rand(201, 1, generator=generator)  # of each person in its picture
+    lengths = bones * size * torch.rand(201, 4, generator=generator).sqrt()  # seen from random sides
+    share = 0.9
+    relative = lengths / lengths.mean(dim=1, keepdim=True)
+    longest = relative.quantile(share, dim=0)
+
+    def scaled(values: Tensor) -> Tensor:
+        return values / values.mean()
+
+    given = lengths.clone()
+    found = call(answer, given, share)
+    if not torch.equal(given, lengths):
+        raise NotYet("Your function changes the lengths that it was given. Work on a copy.")
+    compare(
+        found,
+        scaled(longest),
+        {
+            "The quantiles are right. Divide them by their mean: proportions have the mean 1.": longest,
+            "A large person counts for more than a small one. Divide by the mean bone of each picture first.": scaled(
+                lengths.quantile(share, dim=0)
+            ),
+            "That is the median, which is too short for bones that often leave the plane of the picture.": scaled(
+                relative.median(dim=0).values
+            ),
+            "That is the longest of all pictures. Use the share: it keeps single wild pictures out.": scaled(
+                relative.amax(dim=0)
+            ),
+            "That is the mean over the pictures; every foreshortened bone pulls it down.": scaled(relative.mean(dim=0)),
+            "You divide by the mean over pictures, not by the mean over the bones of a picture.": scaled(
+                (lengths / lengths.mean(dim=0, keepdim=True)).quantile(share, dim=0)
+            ),
+        },
+        atol=1e-4,
+    )

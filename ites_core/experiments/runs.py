@@ -199,7 +199,7 @@ def train(system: System, place: Place, seed: int, runs: Path, device: str) -> R
         return untrained(archive, config, seed=seed)
     if system.stage == "supervised":
         return train_supervised(archive, config, out, seed=seed, device=device, resume=resume, progress=False)
-    teacher = _teacher_of(system, place, seed, runs)
+    teacher = _teacher_of(system, place, seed, runs) if system.labels_from else None
     return train_student(archive, teacher, config, out, seed=seed, device=device, resume=resume, progress=False)
 
 

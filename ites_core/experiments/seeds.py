@@ -1,8 +1,8 @@
 """What several seeds are good for where nobody knows the truth: to choose one, to average, to doubt (chapter 9).
 
 Nothing that chooses, averages or doubts looks at 3D. The truth comes in afterwards, to say how good that was. The one
-exception is named: a doubt in millimetres needs two numbers that turn disagreement into error, and they are fitted on
-the held-out training subjects.
+exception is named: a doubt in millimetres needs a curve that turns disagreement into error, and it is fitted on
+training subjects, whose truth no network has seen.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
-from ites_core.camera import project, random_rotations, rotate
+from ites_core.camera import project, rotate
 from ites_core.checkpoint import Run, RunFolder
+from ites_core.config import student_config
+from ites_core.data.archive import Split
 from ites_core.density import fit_density
 from ites_core.errors import ItesError
 from ites_core.evaluation import Filmed, film, lift_test
@@ -24,42 +28,46 @@ from ites_core.experiments.scoring import ELSEWHERE, motion_named
 from ites_core.experiments.systems import system_named
 from ites_core.metrics import p_mpjpe, procrustes_align
 from ites_core.models import DepthStudent
-from ites_core.priors import BodyPriors, PoseDensity, relative_bones
+from ites_core.objectives import draw_rotations
+from ites_core.priors import BodyPriors, knee_loss, mirrored, pictured_bones
 from ites_core.provenance import provenance
 
-JUDGED = 4096  # held-out pictures on which a run is judged without truth
+JUDGED = 4096  # pictures on which a run is judged without truth
 DENSITY_STEPS = 1000  # a judge need not be as sharp as the density that a student follows
-BINS = 10  # of equally many joints, by predicted error
+JUDGE = student_config("beyond")  # whose losses, and weights of them, judge
+BINS = 10  # of equally many joints, by expected error
+KNOTS = 20  # of a joint's curve from disagreement to error
+FITTED = 20_000  # views of training subjects that the curves are fitted to
+LEARNT: tuple[Split, ...] = ("train", "val")
 KEPT = tuple(k / 20 for k in range(20, 0, -1))  # shares of the views that are kept, the most certain first
 
 
-def judge_without_truth(run: Run, image: Tensor, density: PoseDensity) -> dict[str, float]:
-    """What a student's own answers to held-out pictures say about it; of all three, less is better.
+def judge_without_truth(run: Run, image: Tensor, priors: BodyPriors) -> dict[str, float]:
+    """The losses of the preset ``beyond`` on a student's own answers; of all, less is better.
 
     Args:
         run: a student.
-        image: (M, N, 2) image coordinates for focal length 1.
-        density: of the training pictures, the same for all runs that are compared.
+        image: (M, N, 2) image coordinates for focal length 1; M is the batch of ``priors``.
+        priors: bones and density of the training pictures, the same for all runs that are compared.
 
     Returns:
-        ``cycle``: how far the student is from itself when it lifts the picture of its own body, turned about gravity,
-        units; ``bones``: standard deviation of a bone's share of the body, mean over bones; ``density``: how far the
-        density wants to move the pictures of the turned bodies.
+        ``cycle``: how far the student is from itself when it lifts the picture of its own body, turned as in
+        training; ``bones``, ``knees``, ``density``: as in training; ``total``: their sum with the preset's weights.
     """
     assert isinstance(run.model, DepthStudent)
     with torch.no_grad():
         pose = run.model.eval()(run.normalisation.apply(image, run.skeleton))
-        turns = random_rotations(len(pose), torch.Generator().manual_seed(0), "gravity")
-        turned = rotate(pose, turns)
+        free, upright = draw_rotations(JUDGE, len(pose), torch.Generator().manual_seed(0)).unbind(dim=1)
+        turned = rotate(pose, free)
         again = run.model(project(turned))
-        priors = BodyPriors(None, density, run.skeleton, len(pose))
-        # Neighbours in time are alike; the sizes of the noise must not follow their order.
-        mixed = project(turned)[torch.randperm(len(pose), generator=torch.Generator().manual_seed(1))]
-        return {
+        losses = {
             "cycle": (again - turned).norm(dim=-1).mean().item(),
-            "bones": relative_bones(pose, run.skeleton).std(dim=0).mean().item(),
-            "density": priors.density_loss(mixed).item(),
+            "bones": priors.bone_loss(pose).item(),
+            "knees": knee_loss(pose, run.skeleton).item(),
+            "density": priors.density_loss(project(rotate(pose, upright))).item(),
         }
+    weights = (JUDGE.weight_rec, JUDGE.weight_bones, JUDGE.weight_knees, JUDGE.weight_density)
+    return losses | {"total": sum(w * loss for w, loss in zip(weights, losses.values(), strict=True))}
 
 
 def lift_all(runs: Sequence[Run], test: Filmed) -> Tensor:
@@ -79,36 +87,35 @@ def joint_errors(poses: Tensor, truth: Tensor) -> Tensor:
     return (procrustes_align(poses.mean(dim=0), truth).aligned - truth).norm(dim=-1)
 
 
-def fit_doubt(doubt: Tensor, error: Tensor, passes: int = 20) -> tuple[float, float]:
-    """Floor and slope of the expected error: ``error^2 = floor^2 + slope^2 doubt^2`` on average.
+def fit_doubt(doubt: Tensor, error: Tensor) -> Tensor:
+    """For each joint, the error to expect as a curve over the disagreement of the runs: it never falls, that is all.
 
-    Squared errors scatter the more the larger they are, so each counts by one over its expected square, as for a
-    normal error whose variance is wanted; the weights are found by repetition.
+    The views are put into bins of equally many by disagreement. Over each bin both are averaged, as root mean squares;
+    then isotonic regression makes the errors rise.
 
     Args:
-        doubt: (...) disagreement of the runs.
-        error: (...) their error, same shape and unit.
-        passes: repetitions.
+        doubt: (M, N) disagreement of the runs, M at least KNOTS.
+        error: (M, N) their error, same unit.
 
     Returns:
-        (floor, slope), both at least 0; the expected error is the root of the right side.
+        (N, 2, KNOTS): disagreement and expected error at the knots.
     """
-    x, y = doubt.flatten().double().square(), error.flatten().double().square()
-    expected, floor, slope = y.mean().expand_as(y), y.mean(), y.new_zeros(())
-    for _ in range(passes):
-        w = expected.clamp(min=1e-6 * y.mean().item()).pow(-2)
-        w = w / w.sum()
-        x_mean, y_mean = (w * x).sum(), (w * y).sum()
-        across = (w * (x - x_mean).square()).sum().clamp(min=1e-30)
-        slope = ((w * (x - x_mean) * (y - y_mean)).sum() / across).clamp(min=0)
-        floor = (y_mean - slope * x_mean).clamp(min=0)
-        expected = floor + slope * x
-    return floor.sqrt().item(), slope.sqrt().item()
+    curves = []
+    for d, e in zip(doubt.double().unbind(dim=1), error.double().unbind(dim=1), strict=True):
+        order = d.argsort()
+        x, y = (torch.stack([part.square().mean() for part in values[order].tensor_split(KNOTS)]) for values in (d, e))
+        rising = torch.from_numpy(isotonic_regression(y.numpy()).x)
+        curves.append(torch.stack([x, rising]).sqrt())
+    return torch.stack(curves)
 
 
-def expected_error(doubt: Tensor, floor: float, slope: float) -> Tensor:
-    """Root mean square error to expect of joints with some disagreement; see :func:`fit_doubt`."""
-    return (floor**2 + (slope * doubt) ** 2).sqrt()
+def expected_error(doubt: Tensor, curves: Tensor) -> Tensor:
+    """Root mean square error to expect: (M, N) and the (N, 2, KNOTS) of :func:`fit_doubt` to (M, N).
+
+    Straight lines between the knots, level beyond them.
+    """
+    columns = [np.interp(d, x, y) for d, (x, y) in zip(doubt.numpy().T, curves.numpy(), strict=True)]
+    return torch.from_numpy(np.stack(columns, axis=1))
 
 
 def reliability(expected: Tensor, error: Tensor) -> list[dict[str, float]]:
@@ -129,11 +136,11 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
     return torch.corrcoef(ranks)[0, 1].item()
 
 
-def doubt_about(runs: Sequence[Run], test: Filmed, floor: float, slope: float) -> Row:
+def doubt_about(runs: Sequence[Run], test: Filmed, curves: Tensor) -> Row:
     """How well disagreement tells error on one test; millimetres."""
     poses, truth = 1000 * lift_all(runs, test), 1000 * test.views.pose
     doubt, error = disagreement(poses), joint_errors(poses, truth)
-    expected = expected_error(doubt, floor, slope)
+    expected = expected_error(doubt, curves)
     by_view = error.mean(dim=1)
     certain = by_view[doubt.mean(dim=1).argsort()]
     single = [p_mpjpe(p, truth).mean().item() for p in poses]
@@ -177,11 +184,17 @@ def study_seeds(systems: Sequence[str], place: Place, runs: Path, density_steps:
         raise ItesError(
             f"{runs}: found {len(main)} runs of {systems[0]}, expected at least 2; run the experiment first"
         )
-    archive = motion_named(place.data)
-    train = film(archive, "train", cameras=main[0].config.cameras)
-    held_out = film(archive, "val", cameras=main[0].config.cameras)
-    density = fit_density(main[0].normalisation.apply(train.views.image, main[0].skeleton), 0, density_steps)
-    pick = torch.linspace(0, len(held_out.views) - 1, JUDGED).long().unique()
+    archive, cameras = motion_named(place.data), main[0].config.cameras
+    train, held_out = film(archive, "train", cameras=cameras), film(archive, "val", cameras=cameras)
+    tests = {place.data: film(archive, "test", cameras=cameras)}
+    for name, noise in ELSEWHERE.get(place.data, {}).values():
+        if noise is None:
+            tests[name] = film(motion_named(name), "test", cameras=cameras)
+    judged = {"held out": _some(held_out, JUDGED)} | {name: _some(test, JUDGED) for name, test in tests.items()}
+    x = main[0].normalisation.apply(train.views.image, main[0].skeleton)
+    x = torch.cat([x, mirrored(x, main[0].skeleton)])
+    density = fit_density(x, 0, density_steps)
+    bones = pictured_bones(x, main[0].skeleton)
     candidates = []
     for name, found in stored.items():
         errors = {row["seed"]: row for row in place.rows(name)}
@@ -191,25 +204,29 @@ def study_seeds(systems: Sequence[str], place: Place, runs: Path, density_steps:
                     {
                         "system": name,
                         "seed": seed,
-                        **judge_without_truth(run, held_out.views.image[pick], density),
+                        "judged": {
+                            where: judge_without_truth(run, image, BodyPriors(bones, density, run.skeleton, len(image)))
+                            for where, image in judged.items()
+                        },
                         **_errors(errors[seed]),
                     }
                 )
-    poses, truth = 1000 * lift_all(main, held_out), 1000 * held_out.views.pose
-    floor, slope = fit_doubt(disagreement(poses), joint_errors(poses, truth))
-    tests = {place.data: film(archive, "test", cameras=main[0].config.cameras)}
-    for name, noise in ELSEWHERE.get(place.data, {}).values():
-        if noise is None:
-            tests[name] = film(motion_named(name), "test", cameras=main[0].config.cameras)
+    doubts, misses = [], []
+    stride = max(1, (len(train.views) + len(held_out.views)) // FITTED)
+    for part in (film(archive, split, cameras=cameras, stride=stride) for split in LEARNT):
+        poses = 1000 * lift_all(main, part)
+        doubts.append(disagreement(poses))
+        misses.append(joint_errors(poses, 1000 * part.views.pose))
+    curves = fit_doubt(torch.cat(doubts), torch.cat(misses))
     return {
         "systems": list(systems),
         "data": place.data,
         "scale": place.scale,
         "seeds": len(main),
         "candidates": candidates,
-        "floor": floor,
-        "slope": slope,
-        "tests": {name: doubt_about(main, test, floor, slope) for name, test in tests.items()},
+        "joints": list(main[0].skeleton.joints),
+        "curves": curves.tolist(),
+        "tests": {name: doubt_about(main, test, curves) for name, test in tests.items()},
         "provenance": {**held_out.about, **provenance(torch.device("cpu"))},
     }
 
@@ -219,6 +236,12 @@ def write_seeds(study: Row, place: Place) -> Path:
     file = place.results / place.data / f"seeds-{slug(study['systems'][0])}-{place.scale}.json"
     write_json(study, file)
     return file
+
+
+def _some(part: Filmed, count: int) -> Tensor:
+    """So many of its pictures, evenly spaced, in an order that time does not tell: neighbours are alike."""
+    pick = torch.linspace(0, len(part.views) - 1, count).long().unique()
+    return part.views.image[pick[torch.randperm(len(pick), generator=torch.Generator().manual_seed(1))]]
 
 
 def _stored(name: str, place: Place, runs: Path) -> list[tuple[int, Run]]:

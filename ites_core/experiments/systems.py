@@ -40,7 +40,7 @@ class System:
         stage: how it is trained. ``on the rays`` trains nothing: a teacher's depths on the rays of the input.
         changes: fields that differ from the preset, at every scale.
         small: further fields at the scales ``small`` and ``brief``.
-        labels_from: for a student or ``on the rays``, the name of the teacher.
+        labels_from: for a student or ``on the rays``, the name of the teacher; None for a student that has none.
         motion: what to learn from: the recordings under test, the embedded sampler, or the 2D keypoints of people in
             photographs (COCO), which come without any 3D.
         preset: what ``changes`` are made to at the scale ``paper``: the paper's text, or the authors' release.
@@ -92,7 +92,7 @@ _MLP: dict[str, Any] = {
 _MLP_SMALL = {"max_steps": 6000}
 
 
-def _beyond(name: str = "", teacher: str = "teacher", motion: Learning = "recordings", **changes: Any) -> System:
+def _beyond(name: str, teacher: str | None = None, motion: Learning = "recordings", **changes: Any) -> System:
     """The preset ``beyond``, which leaves the paper, at every scale; its parts left out one by one (chapter 9)."""
     settings = STUDENT_PRESETS["beyond"] | changes
     return System(f"beyond {name}".strip(), "student", settings, {}, teacher, motion)
@@ -132,19 +132,19 @@ _ALL = (
     _student("bfloat16", autocast=True),
     System("supervised", "supervised", _MLP, _MLP_SMALL),
     System("supervised IMG", "supervised", _MLP | {"noise": "detector"}, _MLP_SMALL),
-    _beyond(),
-    _beyond("without density", weight_density=0.0, weight_kd=5.0),
+    _beyond(""),
+    _beyond("with a teacher", "teacher", weight_kd=1.0, bones="teacher"),
+    _beyond("with bones of its own", bones="student"),
+    _beyond("without density", weight_density=0.0),
     _beyond("without bones", weight_bones=0.0),
+    _beyond("without knees", weight_knees=0.0),
     _beyond("without cycle", weight_rec=0.0),
     _beyond("without free rotations", free_rotations=0.0),
     _beyond("without elevation", rotations="vertical"),
     _beyond("without mirror pictures", mirror_pictures=False),
-    _beyond("KD alone", weight_rec=0.0, weight_bones=0.0, weight_density=0.0, mirror_pictures=False),
-    *(_beyond(f"KD={w:g}", weight_kd=w) for w in (0.5, 2.0)),
-    _beyond("twice as long", max_steps=6000),
-    _beyond("twice as wide", channels=512),
-    _beyond("IMG", "teacher IMG", noise="detector"),
-    _beyond("from COCO", "teacher from COCO", "coco"),
+    _beyond("IMG", noise="detector"),
+    _beyond("from COCO", motion="coco", weight_density=2.0),
+    _beyond("without knees from COCO", motion="coco", weight_density=2.0, weight_knees=0.0),
 )
 
 SYSTEMS: dict[str, System] = {system.name: system for system in _ALL}

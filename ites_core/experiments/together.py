@@ -95,8 +95,9 @@ def tasks_of(group: Sequence[tuple[System, int]], place: Place, runs: Path, devi
         elif system.stage == "supervised":
             task = supervised_task(archive, config, seed=seed, device=device)
         else:
-            assert system.labels_from is not None and isinstance(config, StudentConfig)
-            teacher = RunFolder(run_folder(system.labels_from, place, seed, runs)).read()
+            assert isinstance(config, StudentConfig)
+            guide = system.labels_from
+            teacher = RunFolder(run_folder(guide, place, seed, runs)).read() if guide else None
             task = student_task(archive, teacher, config, seed=seed, device=device)
         tasks.append(task)
     return tasks

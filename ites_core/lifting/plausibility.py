@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ites_core.camera import at_least_float32
 from ites_core.errors import ItesError
+from ites_core.priors import facing
 from ites_core.skeleton import H36M17
 
 J = {name: j for j, name in enumerate(H36M17.joints)}
@@ -30,18 +31,9 @@ def trunk_tilt(pose: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan2(trunk[:, [0, 2]].norm(dim=-1), -trunk[:, 1]))
 
 
-def facing(pose: Tensor) -> Tensor:
-    """Direction in which the trunk faces, from its upright and its sides: (M, 17, 3) to unit vectors (M, 3)."""
-    pose = at_least_float32(pose)
-    up = pose[:, J["Thorax"]] - pose[:, J["Hip"]]
-    sides = pose[:, J["RHip"]] - pose[:, J["LHip"]] + pose[:, J["RShoulder"]] - pose[:, J["LShoulder"]]
-    front = torch.linalg.cross(up, sides)
-    return front / front.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-
-
 def facing_away(pose: Tensor) -> Tensor:
     """Whether the trunk faces away from the camera: (M, 17, 3) to (M,) bool."""
-    return facing(pose)[:, 2] > 0
+    return facing(pose, H36M17)[:, 2] > 0
 
 
 def turns_right(pose: Tensor) -> Tensor:
@@ -58,7 +50,7 @@ def turns_right(pose: Tensor) -> Tensor:
         (M,) float.
     """
     pose = at_least_float32(pose)
-    front = facing(pose)
+    front = facing(pose, H36M17)
     total = torch.zeros(len(pose))
     for upper, middle, lower, sign in (("Hip", "Knee", "Ankle", 1.0), ("Shoulder", "Elbow", "Wrist", -1.0)):
         for side in "LR":

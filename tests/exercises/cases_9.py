@@ -41,12 +41,19 @@ def regret(scores, errors):
     return errors[scores.index(min(scores))] - min(errors)
 
 
+def proportions(lengths, share, scale=True):
+    relative = lengths / lengths.mean(dim=1, keepdim=True)
+    longest = relative.sort(dim=0).values[round(share * (len(lengths) - 1))]
+    return longest / longest.mean() if scale else longest
+
+
 RIGHT = {
     "9.1": [mirror_body],
     "9.2": [about_gravity],
     "9.3": [denoise],
     "9.4": [regret],
     "9.5": [lambda error, expected, factor: (error <= factor * expected).double().mean()],
+    "9.6": [proportions],
 }
 WRONG = {
     "9.1": [
@@ -78,5 +85,15 @@ WRONG = {
         (lambda error, expected, factor: (error > factor * expected).double().mean(), "outside"),
         (lambda error, expected, factor: (error <= expected).double().mean(), "factor is missing"),
         (lambda error, expected, factor: (error <= factor * expected).sum(), "not their share"),
+    ],
+    "9.6": [
+        (lambda lengths, share: proportions(lengths, share, scale=False), "have the mean 1"),
+        (lambda lengths, share: proportions(lengths, 0.5), "That is the median"),
+        (lambda lengths, share: proportions(lengths, 1.0), "longest of all"),
+        (
+            lambda lengths, share: lengths.quantile(share, dim=0) / lengths.quantile(share, dim=0).mean(),
+            "A large person",
+        ),
+        (lambda lengths, share: proportions(lengths.mul_(2), share), "Work on a copy"),
     ],
 }

@@ -225,6 +225,15 @@ def test_bones() -> None:
     assert gradient.isfinite().all()
 
 
+def test_knees() -> None:
+    poses = leaf(1, 2, 17, 3)
+    assert priors.knee_loss(poses, H36M17) > 0
+    assert torch.autograd.gradcheck(lambda p: priors.knee_loss(p, H36M17), (poses,))
+    coincident = torch.zeros(2, 17, 3, dtype=DOUBLE, requires_grad=True)
+    (gradient,) = torch.autograd.grad(priors.knee_loss(coincident, H36M17), coincident)
+    assert gradient.isfinite().all()
+
+
 def test_density_loss() -> None:
     """The cleaned picture is a constant by design, so the finite difference holds it fixed, too."""
     prior = BodyPriors(None, small_density(), H36M17, 4).double()

@@ -22,6 +22,7 @@ from ites_core.export.rig import rigs
 from ites_core.factorisation import mean_body
 from ites_core.lifting import lift, plausibility
 from ites_core.metrics import better_mirrored, procrustes_align
+from ites_core.priors import facing
 from ites_core.skeleton import H36M17
 from tests.campaigns.properties.base import Property
 from tests.campaigns.properties.metrics import METRICS
@@ -112,7 +113,12 @@ def normalised(image: np.ndarray) -> float:
 def questions(pose: np.ndarray) -> float:
     """Plausibility of finite poses of up to 1e6 metres, joints in one point included."""
     x = torch.from_numpy(pose).nan_to_num(0.0, 0.0, 0.0).clamp(-1e6, 1e6)
-    asked = (plausibility.limb_asymmetry, plausibility.trunk_tilt, plausibility.facing, plausibility.turns_right)
+    asked = (
+        plausibility.limb_asymmetry,
+        plausibility.trunk_tilt,
+        plausibility.turns_right,
+        partial(facing, skeleton=H36M17),
+    )
     return sum(finite_or_refused(lambda ask=ask: ask(x)) for ask in asked)
 
 
