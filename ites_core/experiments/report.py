@@ -24,7 +24,7 @@ from ites_core.files import in_place
 
 HEADLINE = (  # what the README shows
     "all depths zero", "C3DPO", "teacher without RIC", "teacher", "teacher on the rays", "student", "student ResFC",
-    "supervised", "teacher from sampler", "student from COCO",
+    "beyond with bones of its own", "supervised", "teacher from sampler", "student from COCO", "beyond from COCO",
 )  # fmt: skip
 BEGIN, END = "<!-- results: written by `ites experiment report --into README.md` -->", "<!-- results: end -->"
 
