@@ -22,7 +22,7 @@ from ites_core.models.linear import Linear
 from ites_core.skeleton import Skeleton
 
 TOLERANCE = 0.1  # of relative bone lengths: where the pseudo-Huber loss turns from a square into a norm
-FULL_LENGTH = 0.9  # share of the pictures in which a bone is shorter than in a picture that it lies parallel to
+FULL_LENGTH = 0.9  # the quantile of a bone's lengths in pictures that stands for the length that it has
 NOISE = (0.03, 0.3)  # units: the noise with which a density judges the student's pictures
 
 
@@ -83,6 +83,8 @@ def _both_sides(bones: Tensor, skeleton: Skeleton) -> Tensor:
 def facing(pose: Tensor, skeleton: Skeleton) -> Tensor:
     """Direction in which the trunk faces, from its upright and its sides: (..., N, 3) to unit vectors (..., 3).
 
+    Where upright and sides are nearly parallel, or one has no length, there is no front, and the vector is shorter.
+
     Raises:
         ItesError: a joint set without hips, shoulders or thorax.
     """
@@ -93,7 +95,7 @@ def facing(pose: Tensor, skeleton: Skeleton) -> Tensor:
     up = thorax - pose[..., skeleton.root, :]
     sides = right_hip - left_hip + right_shoulder - left_shoulder
     front = torch.linalg.cross(up, sides)
-    least = 1e-3 * up.norm(dim=-1, keepdim=True) * sides.norm(dim=-1, keepdim=True)  # a trunk seen along its sides
+    least = 1e-3 * up.norm(dim=-1, keepdim=True) * sides.norm(dim=-1, keepdim=True)
     return front / front.norm(dim=-1, keepdim=True).maximum(least).clamp(min=1e-9)
 
 

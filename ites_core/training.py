@@ -139,14 +139,15 @@ def student_task(
 
     def label(x: Tensor) -> list[tuple[Tensor, ...]]:
         """Each picture with its depths, and on request each mirror image with its own; without a teacher no depths."""
-        other, mirror = mirrored(x, archive.skeleton), list(archive.skeleton.mirror)
+        pictures = [x, mirrored(x, archive.skeleton)] if config.mirror_pictures else [x]
         if teacher is None:
-            return [(x,), (other,)] if config.mirror_pictures else [(x,)]
-        depths = _labels(teacher, x)
-        if not config.mirror_pictures:
-            return [(x, depths)]
-        depths = (depths + _labels(teacher, other)[:, mirror]) / 2
-        return [(x, depths), (other, depths[:, mirror])]
+            return [(picture,) for picture in pictures]
+        depths = [_labels(teacher, picture) for picture in pictures]
+        if config.mirror_pictures:
+            mirror = list(archive.skeleton.mirror)
+            both = (depths[0] + depths[1][:, mirror]) / 2
+            depths = [both, both[:, mirror]]
+        return list(zip(pictures, depths, strict=True))
 
     sides = label(x)
     tensors = tuple(torch.cat(part) for part in zip(*sides, strict=True))

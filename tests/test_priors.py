@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ites_core.camera import ELEVATION, project, random_rotations, rotate, unproject
+from ites_core.checkpoint import Run
 from ites_core.config import student_config, teacher_config
 from ites_core.data import MocapArchive
 from ites_core.data.sampler import PoseSampler
@@ -249,16 +250,17 @@ def test_without_a_teacher_nothing_can_be_learnt_from_one(tiny_archive: MocapArc
 
 
 def test_bones_of_a_first_student_leave_the_second_as_it_was(tiny_archive: MocapArchive) -> None:
-    config = student_config("beyond", max_steps=1, bones_steps=30, **TINY)
-    plain, own, again = (
-        student_task(tiny_archive, None, student_config("beyond", max_steps=1, bones_steps=30, bones=bones, **TINY))
-        for bones in ("pictures", "student", "student")
-    )
-    assert own.run.step == 0 and not own.run.log and own.run.config.max_steps == config.max_steps
-    for name, value in plain.run.model.state_dict().items():
-        assert torch.equal(own.run.model.state_dict()[name], value), name
-    told, first, second = (task.objective.priors.bones for task in (plain, own, again))  # type: ignore[union-attr]
-    assert torch.equal(first, second) and not torch.equal(told, first), "always the same, and learnt"
+    def made(bones: str) -> tuple[Run, torch.Tensor]:
+        config = student_config("beyond", max_steps=1, bones_steps=30, bones=bones, **TINY)
+        task = student_task(tiny_archive, None, config)
+        assert task.objective.priors is not None and task.objective.priors.bones is not None
+        return task.run, task.objective.priors.bones
+
+    (plain, told), (own, first), (_, again) = (made(bones) for bones in ("pictures", "student", "student"))
+    assert own.step == 0 and not own.log and own.config.max_steps == 1
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(own.model.state_dict()[name], value), name
+    assert torch.equal(first, again) and not torch.equal(told, first), "always the same, and learnt"
 
 
 def test_the_student_beyond_is_a_function_of_its_seed(tiny_archive: MocapArchive) -> None:

@@ -84,6 +84,15 @@ def call(answer: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
+def call_on_copy(answer: Callable[..., Any], given: Tensor, *arguments: Any) -> Any:
+    """:func:`call`, with a tensor first that the reader's function must leave as it is."""
+    copy = given.clone()
+    result = call(answer, copy, *arguments)
+    if not torch.equal(copy, given):
+        raise NotYet("Your function changes the tensor that it was given. Work on a copy.")
+    return result
+
+
 def compare(found: Any, expected: Any, mistakes: Mapping[str, Any] | None = None, *, atol: float = 1e-4) -> None:
     """Accept ``found`` if it is close to ``expected``; otherwise say what it looks like.
 
