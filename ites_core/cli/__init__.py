@@ -41,6 +41,7 @@ def evaluate(
     data: str,
     split: Literal["train", "val", "test", "all"] = "test",
     stride: int = 1,
+    device: str = "auto",
     json: Path | None = None,
 ) -> None:
     """Score a run on a data set: every metric without and with the flip oracle, per action.
@@ -50,6 +51,7 @@ def evaluate(
         data: a mocap archive (.npz), or "sampler".
         split: the part of the data to score.
         stride: score every stride-th frame.
+        device: auto, cpu or cuda.
         json: also write the report to this file.
     """
     from rich.console import Console
@@ -59,8 +61,10 @@ def evaluate(
     from ites_core.data import load_motion
     from ites_core.evaluation import UNITS
     from ites_core.evaluation import evaluate as score_run
+    from ites_core.training import pick_device
 
-    report = score_run(RunFolder(run).read(), load_motion(data), split, stride=stride, progress=True)
+    trained = RunFolder(run).read(pick_device(device))
+    report = score_run(trained, load_motion(data), split, stride=stride, progress=True)
     console = Console()
     table = Table("metric", "no oracle", "oracle flip", "unit")
     for name, value in report.metrics.items():

@@ -55,23 +55,24 @@ def lifting(name: str, number: int) -> float:
     return difference(lambda: run.lift(image, batch=POSES))
 
 
+def step_gradient(run: Run, number: int, device: str = "cpu") -> Tensor:
+    """All gradients of one training step at a packaged network's weights, which are on the device."""
+    x = pictures(number)
+    rotations = draw_rotations(run.config, POSES, generator(number)).to(device)
+    model, config = run.model, run.config
+    if isinstance(config, TeacherConfig):
+        assert isinstance(model, Teacher)
+        total = teacher_losses(model, x.to(device), rotations, config)["total"]
+    else:
+        assert isinstance(config, StudentConfig) and isinstance(model, DepthStudent)
+        label = normal(number, POSES, 17, dtype=SINGLE).to(device)
+        total = student_losses(model, x.to(device), label, rotations, config)["total"]
+    return torch.cat([g.flatten() for g in torch.autograd.grad(total, list(model.parameters()))]).cpu()
+
+
 def gradient(name: str, number: int) -> float:
     """All gradients of one training step at a packaged network's weights, over the largest of them."""
-    run = packaged(name)
-    x = pictures(number)
-    rotations = draw_rotations(run.config, POSES, generator(number))
-
-    def step() -> Tensor:
-        model, config = run.model, run.config
-        if isinstance(config, TeacherConfig):
-            assert isinstance(model, Teacher)
-            total = teacher_losses(model, x, rotations, config)["total"]
-        else:
-            assert isinstance(config, StudentConfig) and isinstance(model, DepthStudent)
-            total = student_losses(model, x, normal(number, POSES, 17, dtype=SINGLE), rotations, config)["total"]
-        return torch.cat([g.flatten() for g in torch.autograd.grad(total, list(model.parameters()))])
-
-    return difference(step)
+    return difference(lambda: step_gradient(packaged(name), number))
 
 
 def score(number: int) -> float:
