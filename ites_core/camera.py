@@ -160,8 +160,8 @@ def random_rotations(
         about = [zero, angle, zero] if family == "vertical" else [zero, zero, angle]
         return rotation_from_vector(torch.cat(about, dim=-1))
     if family == "gravity":
-        down = math.radians(ELEVATION)
-        tilt = rotation_from_vector(torch.tensor([down, 0.0, 0.0], device=device))
+        down = torch.full((1,), math.radians(ELEVATION), device=device)  # made there: a recorded step copies nothing
+        tilt = rotation_from_vector(torch.cat([down, down.new_zeros(2)]))
         return orthonormal(tilt @ random_rotations(size, generator, "vertical") @ tilt.mT)
     raise ItesError(f"unknown rotation family {family!r}: expected one of {', '.join(get_args(RotationFamily))}")
 

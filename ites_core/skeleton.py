@@ -95,8 +95,10 @@ class Skeleton:
 
     def bone_lengths(self, poses: Tensor) -> Tensor:
         """Length of every bone: poses (..., N, 3) to (..., N - 1), in the unit of the poses."""
-        parent, child = zip(*self.bones, strict=True)
-        return (poses[..., list(child), :] - poses[..., list(parent), :]).norm(dim=-1)
+        joints = poses.unbind(
+            dim=-2
+        )  # an index by lists would come from the host, which a recorded step cannot wait for
+        return torch.stack([joints[child] - joints[parent] for parent, child in self.bones], dim=-2).norm(dim=-1)
 
 
 H36M17 = Skeleton(

@@ -294,6 +294,14 @@ def test_a_zip_stays_in_its_folder(name: str, tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.rglob("*")} == {"in", "away", "a.zip"}
 
 
+def test_a_zip_with_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", ("name.txt", b"1"))
+    archive.write_bytes(archive.read_bytes().replace(b"name.txt", b"\0ame.txt"))  # found by the fuzzing campaign
+    with pytest.raises(ItesError, match="member '': expected a path inside the folder"):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_bombs_links_and_damage_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = packed(tmp_path / "link.zip", ("link", b"/etc/passwd"), mode=stat.S_IFLNK | 0o777)
     bomb = packed(tmp_path / "bomb.zip", ("zeros", bytes(20_000_000)))

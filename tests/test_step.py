@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ites_core.config import StudentConfig, TeacherConfig, student_config, teacher_config
 from ites_core.data import MocapArchive
 from ites_core.loop import Plan, fit
+from ites_core.objectives import draw_rotations
 from ites_core.step import Speed
 from ites_core.training import student_task, teacher_task, train_teacher
 
@@ -43,6 +46,47 @@ def test_a_recorded_step_gives_the_numbers_of_the_plain_one(
 ) -> None:
     plain, recorded = (final_losses(tiny_archive, config, speed, "cuda") for speed in ("plain", "auto"))
     assert recorded == pytest.approx(plain, rel=1e-2)
+
+
+class HostCalls(TorchDispatchMode):
+    """Notes what a CUDA graph cannot record: numbers that come from the host, and waits until the host knows one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        masks = func is torch.ops.aten.index.Tensor and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if masks or str(func).split(".")[1] in ("lift_fresh", "_local_scalar_dense", "nonzero", "masked_select"):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(teacher_config("smoke", network=network) for network in ("dictionary", "agcn", "c3dpo")),
+        *(student_config("smoke", network=network) for network in ("agcn", "resfc", "semgcn", "mlp")),
+        *(student_config("beyond", **STEPS, channels=16, bones=bones, bones_steps=2, density_steps=2)
+          for bones in ("pictures", "student")),
+    ],
+    ids=lambda c: f"{type(c).__name__} {c.network}",
+)  # fmt: skip
+def test_a_step_needs_nothing_from_the_host(config: TeacherConfig | StudentConfig, tiny_archive: MocapArchive) -> None:
+    if isinstance(config, TeacherConfig):
+        task = teacher_task(tiny_archive, config, device="cpu")
+    else:
+        teacher = train_teacher(tiny_archive, teacher_config("smoke", **STEPS), device="cpu", progress=False)
+        task = student_task(tiny_archive, teacher, config, device="cpu")
+    batch, generator = task.data.batch(torch.arange(16)), torch.Generator().manual_seed(0)
+    with HostCalls() as host:
+        task.objective(batch, draw_rotations(config, 16, generator))["total"].backward()
+    assert not host.found
+    with HostCalls() as host:  # it does see such calls
+        batch[0][:, [0, 1]].sum().item()
+    assert host.found == ["aten.lift_fresh.default", "aten._local_scalar_dense.default"]
 
 
 def test_compiled_blocks_leave_the_network_as_it_was(tiny_archive: MocapArchive) -> None:

@@ -331,7 +331,8 @@ def _inside(member: zipfile.ZipInfo, folder: Path, archive: Path) -> Path:
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
     path = folder / name
     if (
-        PurePosixPath(name).is_absolute()
+        not name
+        or PurePosixPath(name).is_absolute()
         or PureWindowsPath(name).drive
         or "\\" in name
         or ".." in PurePosixPath(name).parts
