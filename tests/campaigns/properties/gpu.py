@@ -1,7 +1,8 @@
 """Processor or GPU: sums are taken in another order, so float32 differs in its last digits. On one GPU twice: in none.
 
 TF32 is off, as it is by default. Rotations are drawn on the device, so two *trainings* differ from the first step on;
-what must agree is each step, given the same rotations.
+what must agree is each step, given the same rotations. In float64 it does. In float32 the gradient of a deep graph
+student is itself up to half a percent off that in float64, wherever it is computed, hence that tolerance.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ites_core.loop import fit
 from ites_core.metrics import p_mpjpe
 from ites_core.training import student_task, teacher_task, train_teacher
 from ites_core.weights import load
-from tests.campaigns.properties.base import SEEDS, SINGLE, Property, bodies, largest
+from tests.campaigns.properties.base import DOUBLE, SEEDS, SINGLE, Property, bodies, largest
 from tests.campaigns.properties.threads import NETWORKS, POSES, packaged, pictures, step_gradient
 
 SETTINGS = {"max_steps": 12, "validations": 1}
@@ -33,11 +34,13 @@ def lifting(name: str, number: int) -> float:
     return largest(here - there) / largest(here)
 
 
-def gradient(name: str, number: int) -> float:
+def gradient(name: str, dtype: torch.dtype, number: int) -> float:
     """All gradients of one training step at a packaged network's weights on both, over the largest of them."""
-    here = step_gradient(packaged(name), number)
-    there = step_gradient(load(name, "cuda"), number, "cuda")
-    return largest(here - there) / largest(here)
+    here, there = load(name), load(name, "cuda")
+    for run in (here, there):
+        run.model.to(dtype)
+    expected = step_gradient(here, number, "cpu", dtype)
+    return largest(expected - step_gradient(there, number, "cuda", dtype)) / largest(expected)
 
 
 def score(number: int) -> float:
@@ -70,7 +73,10 @@ PROPERTIES = [
         for name in NETWORKS
     ),
     *(
-        Property(f"processor and GPU: a step of {name}", 1e-3, (SEEDS,), partial(gradient, name), cost=100)
+        Property(
+            f"processor and GPU: a step of {name}, {kind}", off, (SEEDS,), partial(gradient, name, dtype), cost=100
+        )
+        for kind, dtype, off in (("float32", SINGLE, 1e-2), ("float64", DOUBLE, 1e-9))
         for name in NETWORKS[:2]
     ),
     Property("processor and GPU: P-MPJPE", 1e-6, (SEEDS,), score, cost=20),

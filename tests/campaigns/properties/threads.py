@@ -55,18 +55,18 @@ def lifting(name: str, number: int) -> float:
     return difference(lambda: run.lift(image, batch=POSES))
 
 
-def step_gradient(run: Run, number: int, device: str = "cpu") -> Tensor:
-    """All gradients of one training step at a packaged network's weights, which are on the device."""
-    x = pictures(number)
-    rotations = draw_rotations(run.config, POSES, generator(number)).to(device)
+def step_gradient(run: Run, number: int, device: str = "cpu", dtype: torch.dtype = SINGLE) -> Tensor:
+    """All gradients of one training step at a packaged network's weights, which are on the device in this precision."""
+    x = pictures(number).to(device, dtype)
+    rotations = draw_rotations(run.config, POSES, generator(number)).to(device, dtype)
     model, config = run.model, run.config
     if isinstance(config, TeacherConfig):
         assert isinstance(model, Teacher)
-        total = teacher_losses(model, x.to(device), rotations, config)["total"]
+        total = teacher_losses(model, x, rotations, config)["total"]
     else:
         assert isinstance(config, StudentConfig) and isinstance(model, DepthStudent)
-        label = normal(number, POSES, 17, dtype=SINGLE).to(device)
-        total = student_losses(model, x.to(device), label, rotations, config)["total"]
+        label = normal(number, POSES, 17, dtype=SINGLE).to(device, dtype)
+        total = student_losses(model, x, label, rotations, config)["total"]
     return torch.cat([g.flatten() for g in torch.autograd.grad(total, list(model.parameters()))]).cpu()
 
 
