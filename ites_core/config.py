@@ -175,7 +175,7 @@ STUDENT_PRESETS: dict[str, dict[str, Any]] = {
         "optimiser": "adam", "learning_rate": 2e-3, "schedule": "cosine", "loss": "norm",
         "rotations": "vertical",
     },
-    "full": {  # with 34 cameras, and so four times as many steps, its attention broke down on the way: chapter 5
+    "full": {  # with 34 cameras, and so four times as many steps, two runs broke down on the way: chapter 5
         "cameras": 8, "batch_size": 4096, "optimiser": "adam", "learning_rate": 1e-3, "schedule": "cosine",
         "loss": "norm", "rotations": "vertical", "autocast": True,
     },
