@@ -204,18 +204,25 @@ def data_file(work: Path) -> Path:
 
 
 def training(data: Path, steps: int = 300) -> Job:
-    """Teacher and student; a checkpoint every 25 steps."""
+    """Teacher, its student, and a student without a teacher, whose first student is trained anew when it resumes.
+
+    A checkpoint every 25 steps.
+    """
+    alone = ["batch_size=64", "channels=16", "blocks=2", "density_steps=20", "bones=student", "bones_steps=25"]
 
     def commands(folder: Path) -> list[list[object]]:
-        often = ["--data", data, "--device", "cpu", "--preset", "smoke", "--set", f"max_steps={steps}"]
-        often += ["validations=1000", "--set"]
+        every = ["--data", data, "--device", "cpu", "--set", f"max_steps={steps}", "validations=1000"]
+        often = [*every, "--preset", "smoke", "--set"]
         return [
             ["train", "teacher", *often, "width=256", "bottleneck=32", "--out", folder / "teacher"],
             ["train", "student", *often, "channels=16", "--teacher", folder / "teacher", "--out", folder / "student"],
+            ["train", "student", *every, *alone, "--preset", "beyond", "--out", folder / "beyond"],
         ]
 
     def result(folder: Path) -> Any:
-        return {stage: (_weights(folder / stage), _losses(folder / stage)) for stage in ("teacher", "student")}
+        return {
+            stage: (_weights(folder / stage), _losses(folder / stage)) for stage in ("teacher", "student", "beyond")
+        }
 
     return Job(commands, unreadable, result, writes=4 * steps // 25, resumes=True)
 
