@@ -27,7 +27,7 @@ GROUPS = {
     "metrics": metrics.PROPERTIES,
     "left and right": relabelling.PROPERTIES,
     "extreme input": extremes.PROPERTIES,
-    "threads": threads.PROPERTIES,
+    "threads and precision": threads.PROPERTIES,
 }
 PROPERTIES: list[tuple[str, Property]] = [(group, p) for group, members in GROUPS.items() for p in members]
 ON_GPU: list[tuple[str, Property]] = [("processor and GPU", p) for p in gpu.PROPERTIES]

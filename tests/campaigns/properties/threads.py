@@ -1,4 +1,7 @@
-"""One thread or two: sums are taken in another order, so float32 differs in its last digits, and in no more."""
+"""One thread or two: sums are taken in another order, so float32 differs in its last digits, and in no more.
+
+Beside it, what float32 itself costs: the gradient of a training step, in single and in double precision.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from ites_core.metrics import p_mpjpe
 from ites_core.models import DepthStudent, Teacher
 from ites_core.objectives import draw_rotations, student_losses, teacher_losses
 from ites_core.weights import load
-from tests.campaigns.properties.base import SEEDS, SINGLE, Property, bodies, generator, largest, normal
+from tests.campaigns.properties.base import DOUBLE, SEEDS, SINGLE, Property, bodies, generator, largest, normal
 
 POSES = 1024  # enough that torch shares the work out
 NETWORKS = ("ites-t", "ites-ts", "ites-beyond")
@@ -75,6 +78,14 @@ def gradient(name: str, number: int) -> float:
     return difference(lambda: step_gradient(packaged(name), number))
 
 
+def precision(name: str, number: int) -> float:
+    """All gradients of one training step in single and in double precision, over the largest of them."""
+    double = load(name)
+    double.model.double()
+    exact = step_gradient(double, number, dtype=DOUBLE)
+    return largest(step_gradient(packaged(name), number) - exact) / largest(exact)
+
+
 def score(number: int) -> float:
     """P-MPJPE, which is computed in float64."""
     prediction, target = bodies(number, POSES, SINGLE), bodies(number + 1, POSES, SINGLE)
@@ -85,6 +96,10 @@ PROPERTIES = [
     *(Property(f"threads 1 and 2: {name} lifts", 1e-5, (SEEDS,), partial(lifting, name), cost=40) for name in NETWORKS),
     *(
         Property(f"threads 1 and 2: a step of {name}", 1e-4, (SEEDS,), partial(gradient, name), cost=100)
+        for name in NETWORKS[:2]
+    ),
+    *(
+        Property(f"single and double precision: a step of {name}", 5e-2, (SEEDS,), partial(precision, name), cost=100)
         for name in NETWORKS[:2]
     ),
     Property("threads 1 and 2: P-MPJPE", 1e-6, (SEEDS,), score, cost=20),
