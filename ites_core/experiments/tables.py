@@ -1,11 +1,12 @@
 """What a table is made of: rows that name systems, columns that name metrics, and claims that can be checked.
 
-The tables themselves are in :mod:`ites_core.experiments.declared`, the paper's numbers in ``paper.json``, as printed.
+The tables themselves are in :mod:`of_the_paper` and :mod:`our_own`, the paper's numbers in ``paper.json``, as printed.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -94,6 +95,19 @@ class Experiment:
         """The systems that are trained for it: those of its rows and of its claims."""
         sides = [side.partition(" @ ")[0] for claim in self.claims for pair in claim.orders for side in pair]
         return list(dict.fromkeys([line.system for line in self.lines if line.system] + sides))
+
+
+ERRORS = (Column("MPJPE", "N-MPJPE"), Column("P-MPJPE", "P-MPJPE"))
+
+
+def lines(*rows: str | tuple[str, str | None]) -> tuple[Line, ...]:
+    """Rows of a table: (key in ``paper.json``, our system), or the name of a system that the paper's table lacks."""
+    return tuple(Line(row, row) if isinstance(row, str) else Line(row[0], row[1], row[0]) for row in rows)
+
+
+def best(system: str, others: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The orders of a claim that a system is better than each of some others."""
+    return tuple((system, other) for other in others)
 
 
 @lru_cache(maxsize=1)

@@ -123,7 +123,8 @@ def pages(loads: int = 200, out: Path = FOLDER / "pages.json") -> None:
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     names = sorted(p.name for p in HTML.glob("*.html") if p.name not in ("index.html", "print.html"))
-    started, faults, heap, memory, nodes = time.monotonic(), [], [], [], []
+    started, faults, heap, nodes = time.monotonic(), [], [], []
+    memory: dict[str, list[int]] = {"renderer": [], "other": []}
     with _served(HTML) as site, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         tab = browser.new_page()
@@ -139,21 +140,26 @@ def pages(loads: int = 200, out: Path = FOLDER / "pages.json") -> None:
                 found = {m["name"]: m["value"] for m in tools.send("Performance.getMetrics")["metrics"]}
                 heap.append(round(found["JSHeapUsedSize"] / 1e6, 1))
                 nodes.append(int(found["Nodes"]))
-                memory.append(round(_family() / 1e6))
+                for kind, held in _family().items():
+                    memory[kind].append(round(held / 1e6))
         browser.close()
     case = {
         "name": "pages", "tried": loads, "survived": loads - len(faults), "pages": len(names),
-        "heap_MB": heap, "nodes": nodes, "browser_MB": memory,
+        "heap_MB": heap, "nodes": nodes, "renderer_MB": memory["renderer"], "other_MB": memory["other"],
     }  # fmt: skip
     print(case)
     what = "Loads of pages in a row in one tab; after each round of all pages, what the browser holds on the first."
     _write(out, "pages", what, [case], started)
 
 
-def _family() -> float:
-    """Memory of the browser that this process started, all its processes, bytes."""
-    mine = psutil.Process().children(recursive=True)
-    return float(sum(p.memory_info().rss for p in mine if "chrom" in p.name()))
+def _family() -> dict[str, float]:
+    """Memory that the browser holds and shares with nobody, bytes: processes that show pages, and the others."""
+    held = {"renderer": 0.0, "other": 0.0}
+    for process in psutil.Process().children(recursive=True):
+        if "chrom" in process.name():
+            kind = "renderer" if "--type=renderer" in process.cmdline() else "other"
+            held[kind] += process.memory_full_info().uss
+    return held
 
 
 @app.command
