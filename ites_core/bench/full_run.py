@@ -24,6 +24,8 @@ from ites_core.errors import ItesError
 from ites_core.experiments.artefacts import write_json
 from ites_core.step import Speed
 
+PAUSE = 2.0  # seconds between readings of the power
+
 
 def main(
     out: Path,
@@ -50,7 +52,11 @@ def main(
         ["train", "teacher", "--data", data, *rest, "--out", str(teacher)],
         ["train", "student", "--teacher", str(teacher), "--data", data, *rest, "--out", str(student)],
     ]
-    reports = {(run.name, on): runs / f"{run.name}-{on}.json" for run in (teacher, student) for on in (data, elsewhere)}
+    reports = {
+        (run.name, on): runs / f"{run.name}-{Path(on).stem}.json"
+        for run in (teacher, student)
+        for on in (data, elsewhere)
+    }
     for (name, on), file in reports.items():
         commands.append(["evaluate", str(runs / name), "--data", on, "--device", device, "--json", str(file)])
     record: dict[str, Any] = {"what": "both stages, then evaluation; seconds of each command from its start to its end"}
@@ -79,20 +85,21 @@ def main(
 
 
 class Power:
-    """What an NVIDIA GPU draws, every two seconds; no readings where there is none.
+    """What an NVIDIA GPU draws, every :data:`PAUSE` seconds; no readings where there is none.
 
     Attributes:
         watts: the readings.
+        reader: takes them, until this ends or the card does not tell.
     """
 
     def __init__(self) -> None:
         self.watts: list[float] = []
         self._over = threading.Event()
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Power:
         if shutil.which("nvidia-smi"):
-            self._reader.start()
+            self.reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,7 +107,7 @@ class Power:
 
     def _read(self) -> None:
         command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "--id=0"]
-        while not self._over.wait(2.0):
+        while not self._over.wait(PAUSE):
             said = subprocess.run(command, capture_output=True, text=True, check=False)
             try:
                 self.watts.append(float(said.stdout))
