@@ -124,7 +124,7 @@ def pages(loads: int = 200, out: Path = FOLDER / "pages.json") -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     names = sorted(p.name for p in HTML.glob("*.html") if p.name not in ("index.html", "print.html"))
     started, faults, heap, nodes = time.monotonic(), [], [], []
-    memory: dict[str, list[int]] = {"renderer": [], "other": []}
+    memory: list[dict[str, int]] = []
     with _served(HTML) as site, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         tab = browser.new_page()
@@ -140,26 +140,28 @@ def pages(loads: int = 200, out: Path = FOLDER / "pages.json") -> None:
                 found = {m["name"]: m["value"] for m in tools.send("Performance.getMetrics")["metrics"]}
                 heap.append(round(found["JSHeapUsedSize"] / 1e6, 1))
                 nodes.append(int(found["Nodes"]))
-                for kind, held in _family().items():
-                    memory[kind].append(round(held / 1e6))
+                memory.append(_family())
+        tab.close()
+        time.sleep(2)
+        memory.append(_family())
         browser.close()
     case = {
         "name": "pages", "tried": loads, "survived": loads - len(faults), "pages": len(names),
-        "heap_MB": heap, "nodes": nodes, "renderer_MB": memory["renderer"], "other_MB": memory["other"],
+        "heap_MB": heap, "nodes": nodes, "processes_MB": memory,
     }  # fmt: skip
     print(case)
-    what = "Loads of pages in a row in one tab; after each round of all pages, what the browser holds on the first."
+    what = "Loads of pages in a row in one tab; what the browser holds after each round, on the first, then without it."
     _write(out, "pages", what, [case], started)
 
 
-def _family() -> dict[str, float]:
-    """Memory that the browser holds and shares with nobody, bytes: processes that show pages, and the others."""
-    held = {"renderer": 0.0, "other": 0.0}
+def _family() -> dict[str, int]:
+    """Memory that the browser holds and shares with nobody, MB: processes that show pages, that draw, and the others."""
+    held = {"pages": 0.0, "drawing": 0.0, "others": 0.0}
     for process in psutil.Process().children(recursive=True):
         if "chrom" in process.name():
-            kind = "renderer" if "--type=renderer" in process.cmdline() else "other"
-            held[kind] += process.memory_full_info().uss
-    return held
+            kind = next((a.removeprefix("--type=") for a in process.cmdline() if a.startswith("--type=")), "")
+            held[{"renderer": "pages", "gpu-process": "drawing"}.get(kind, "others")] += process.memory_full_info().uss
+    return {kind: round(size / 1e6) for kind, size in held.items()}
 
 
 @app.command
