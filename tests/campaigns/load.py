@@ -155,7 +155,7 @@ def pages(loads: int = 200, out: Path = FOLDER / "pages.json") -> None:
 
 
 def _family() -> dict[str, int]:
-    """Memory that the browser holds and shares with nobody, MB: processes that show pages, that draw, and the others."""
+    """Memory that the browser holds and shares with nobody, MB: processes that show pages, that draw, the others."""
     held = {"pages": 0.0, "drawing": 0.0, "others": 0.0}
     for process in psutil.Process().children(recursive=True):
         if "chrom" in process.name():
