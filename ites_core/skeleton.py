@@ -95,9 +95,8 @@ class Skeleton:
 
     def bone_lengths(self, poses: Tensor) -> Tensor:
         """Length of every bone: poses (..., N, 3) to (..., N - 1), in the unit of the poses."""
-        joints = poses.unbind(
-            dim=-2
-        )  # an index by lists would come from the host, which a recorded step cannot wait for
+        # Lists as an index would come from the host, for which a recorded step cannot wait.
+        joints = poses.unbind(dim=-2)
         return torch.stack([joints[child] - joints[parent] for parent, child in self.bones], dim=-2).norm(dim=-1)
 
 

@@ -69,6 +69,7 @@ def main(
             if subprocess.run([sys.executable, "-m", "ites_core", *command], check=False).returncode:
                 raise ItesError(f"ites {' '.join(command)}: failed, see above; what was finished is in {runs}")
             steps.append({"command": " ".join(["ites", *command]), "seconds": round(time.monotonic() - begun, 1)})
+            # Written after every command: whatever comes next, what was measured is kept.
             record |= {"commands": steps, "seconds": round(time.monotonic() - started, 1), "watts": power.watts}
             for run in (teacher, student):
                 if RunFolder(run).exists():

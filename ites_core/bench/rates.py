@@ -49,12 +49,10 @@ def main(
     """
     motion, guide = load_motion(data), RunFolder(teacher).read()
     plans: list[TeacherConfig | StudentConfig] = []
-    for rate in rates:
-        plans.append(teacher_config(preset, epochs=teacher_epochs, learning_rate=rate, validations=1))
-    for rate in rates:
-        plans.append(student_config(preset, epochs=student_epochs, learning_rate=rate, validations=1))
-    plans.append(teacher_config(preset, epochs=teacher_epochs, batch_size=small_batch, validations=1))
-    plans.append(student_config(preset, epochs=student_epochs, batch_size=small_batch, validations=1))
+    changes: list[dict[str, Any]] = [*({"learning_rate": rate} for rate in rates), {"batch_size": small_batch}]
+    for change in changes:
+        plans.append(teacher_config(preset, epochs=teacher_epochs, validations=1, **change))
+        plans.append(student_config(preset, epochs=student_epochs, validations=1, **change))
     rows: list[dict[str, Any]] = []
     for config in plans:
         if isinstance(config, TeacherConfig):
